@@ -1,0 +1,42 @@
+# Two commands do all set-up on a machine with nothing but Python 3.11+ and make: `make dev` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: setup dev test lint types conformance sim mutants bench chaos clean
+
+setup: $(STAMP)
+
+# PySyncObj is published as source only: it is built without isolation, from build tools that are hashed too.
+$(STAMP): requirements/build.txt requirements/dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --only-binary :all: --require-hashes -r requirements/build.txt
+	@$(PIP) install --no-build-isolation --only-binary :all: --no-binary pysyncobj --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-build-isolation --no-deps -e .
+	@touch $(STAMP)
+
+dev: setup
+	@$(BIN)/strongroom dev $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+
+types: setup
+	@$(BIN)/mypy
+
+test: setup lint types
+	@$(BIN)/pytest -q -n 2 --dist worksteal
+
+conformance: setup
+	@$(BIN)/python -m tests.conformance
+
+sim: setup
+	@$(BIN)/python -m chaos.sim --seeds $(or $(SEEDS),200)
+
+bench: setup
+	@$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""Breaking Strongroom on purpose: deterministic simulation of the product's own code."""

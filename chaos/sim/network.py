@@ -1,0 +1,124 @@
+"""Simulated links: encoded messages between nodes, FIFO connections that break, or lossy datagrams.
+
+A message is encoded when sent and decoded when delivered, so the codec is part of what is tested. Bytes of an older
+connection may still arrive after a newer one stands, as with real sockets whose buffers are read late.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster.links import messages
+
+from .world import World
+
+if TYPE_CHECKING:
+    from .member import SimMember
+
+OLD_BYTES_CHANCE = 0.3
+
+
+class Network:
+    """All links among `members`, by number."""
+
+    def __init__(self, world: World, members: list[SimMember]) -> None:
+        self.world = world
+        self.members = members
+        self.sides: list[int] = [0] * len(members)  # a partition: nodes of different sides do not reach each other
+        self.cut: set[tuple[int, int]] = set()  # one-way cuts
+        self._epoch: dict[tuple[int, int], int] = {}
+        self._up: dict[tuple[int, int], bool] = {}
+        self._last: dict[tuple[int, int], float] = {}
+        for a in range(len(members)):
+            for b in range(a):
+                self._epoch[b, a] = 0
+                self._up[b, a] = False
+                world.at(0.01 + world.rng.random() * 0.1, self.connect, b, a)
+
+    def reachable(self, a: int, b: int) -> bool:
+        """No partition and no cut from a to b."""
+        return self.sides[a] == self.sides[b] and (a, b) not in self.cut
+
+    def connect(self, a: int, b: int) -> None:
+        """Try to bring the link up; again later if it cannot be."""
+        if self._up[a, b]:
+            return
+        alive = self.members[a].alive and self.members[b].alive
+        if not alive or not self.reachable(a, b) or not self.reachable(b, a):
+            self.world.at(0.1 + self.world.rng.random() * 0.3, self.connect, a, b)
+            return
+        self._up[a, b] = True
+        self._epoch[a, b] += 1
+        for x, y in ((a, b), (b, a)):
+            self.world.at(self._delay(), self._report, x, y, self.members[x].life, self._epoch[a, b], True)
+
+    def disconnect(self, a: int, b: int) -> None:
+        """The connection breaks; both sides notice, and it is dialled again."""
+        key = (min(a, b), max(a, b))
+        if not self._up[key]:
+            return
+        self._up[key] = False
+        for x, y in (key, key[::-1]):
+            self.world.at(self._delay(), self._report, x, y, self.members[x].life, self._epoch[key], False)
+        self.world.at(0.1 + self.world.rng.random() * 0.5, self.connect, *key)
+
+    def down(self, node: int) -> None:
+        """A node has died: its connections break."""
+        for other in range(len(self.members)):
+            if other != node:
+                self.disconnect(node, other)
+
+    def _report(self, x: int, y: int, life: int, epoch: int, up: bool) -> None:
+        key = (min(x, y), max(x, y))
+        member = self.members[x]
+        if not member.alive or member.life != life or self._up[key] != up or self._epoch[key] != epoch:
+            return
+        if up:
+            member.connected(y)
+        else:
+            member.disconnected(y)
+
+    def _delay(self) -> float:
+        options, rng = self.world.options, self.world.rng
+        if not self.world.healed and rng.random() < options.spike_chance:
+            return rng.random() * options.spike_s
+        return options.delay_s * (0.5 + rng.random())
+
+    def send(self, a: int, b: int, message: messages.Message) -> bool:
+        """False if no connection stands."""
+        key = (min(a, b), max(a, b))
+        if not self._up[key]:
+            return False
+        self.world.stats["messages"] += 1
+        data = messages.encode(message)
+        options, rng = self.world.options, self.world.rng
+        if options.datagram and not self.world.healed:
+            copies = 2 if rng.random() < options.duplicates else 1
+            for _ in range(copies):
+                if rng.random() >= options.loss:
+                    self._deliver_after(self._delay(), a, b, data)
+            return True
+        due = max(self.world.now_s + self._delay(), self._last.get((a, b), 0.0) + 1e-6)
+        self._last[a, b] = due
+        self._deliver_after(due - self.world.now_s, a, b, data)
+        return True
+
+    def _deliver_after(self, delay_s: float, a: int, b: int, data: bytes) -> None:
+        key = (min(a, b), max(a, b))
+        self.world.at(delay_s, self._deliver, a, b, data, self._epoch[key], self.members[b].life)
+
+    def _deliver(self, a: int, b: int, data: bytes, epoch: int, life: int) -> None:
+        member = self.members[b]
+        key = (min(a, b), max(a, b))
+        if not member.alive or member.life != life:
+            return
+        if not self.reachable(a, b):
+            if not self.world.options.datagram and self._up[key] and self._epoch[key] == epoch:
+                self.world.at(0.2, self._deliver, a, b, data, epoch, life)  # TCP sends again until the link is given up
+            return
+        if (not self._up[key] or self._epoch[key] != epoch) and self.world.rng.random() > OLD_BYTES_CHANCE:
+            return
+        if member.paused_until_s > self.world.now_s:
+            self.world.at(member.paused_until_s - self.world.now_s + 1e-6, self._deliver, a, b, data, epoch, life)
+            return
+        member.receive(a, messages.decode(data))

@@ -1,0 +1,194 @@
+"""Certificates of the nodes: making them, and reading an identity out of one.
+
+The node CA is its own and never the API's client CA. A node's certificate carries the URI
+strongroom://<cluster name>/<node id>, both extended key usages, and its host names. Files are written with mode 0600
+and never over an existing one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import ipaddress
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from .handshake import HandshakeError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+SCHEME = "strongroom://"
+VALID_DAYS = 825
+CA_VALID_DAYS = 3650
+
+
+def identity_uri(cluster_name: str, node_id: str) -> str:
+    """The URI that names a node."""
+    return f"{SCHEME}{quote(cluster_name, safe='')}/{quote(node_id, safe='')}"
+
+
+def certified_identity(peercert: dict[str, Any] | None) -> tuple[str, str]:
+    """(cluster name, node id) from the one URI of a verified certificate; raises HandshakeError."""
+    uris = [value for kind, value in (peercert or {}).get("subjectAltName", ()) if kind == "URI"]
+    if len(uris) != 1 or not uris[0].startswith(SCHEME):
+        raise HandshakeError("the certificate names no node")
+    cluster_name, slash, node_id = uris[0][len(SCHEME) :].partition("/")
+    if not slash or not cluster_name or not node_id or "/" in node_id:
+        raise HandshakeError("the certificate names no node")
+    return unquote(cluster_name), unquote(node_id)
+
+
+def public_key_sha256(certificate_der: bytes) -> bytes:
+    """SHA-256 of the certificate's SubjectPublicKeyInfo."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = x509.load_der_x509_certificate(certificate_der).public_key()
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+
+
+def certificate_der(pem_file: Path) -> bytes:
+    """The first certificate of a PEM file."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return x509.load_pem_x509_certificate(pem_file.read_bytes()).public_bytes(Encoding.DER)
+
+
+def certificate_expiry(pem_file: Path) -> datetime.datetime:
+    """When the first certificate of a PEM file ends (UTC)."""
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(pem_file.read_bytes()).not_valid_after_utc
+
+
+def write_certificates(
+    out: Path, nodes: dict[str, list[str]], ca: Path | None, cluster_name: str = "strongroom", *, days: int = VALID_DAYS
+) -> list[Path]:
+    """Write `<id>.pem`, `<id>.key` for every node and, unless `ca` (a folder with ca.pem and ca.key) is given, the CA.
+
+    Returns the files written. Raises FileExistsError rather than overwrite one.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    written: list[Path] = []
+    if ca is None:
+        ca_key = _new_key()
+        ca_cert = _ca_certificate(ca_key, cluster_name)
+        written += [
+            _write(out / "ca.pem", ca_cert.public_bytes(serialization.Encoding.PEM)),
+            _write(out / "ca.key", _pem(ca_key)),
+        ]
+    else:
+        loaded = serialization.load_pem_private_key((ca / "ca.key").read_bytes(), None)
+        ca_key = loaded  # type: ignore[assignment] # made by this function: an EC key
+        ca_cert = x509.load_pem_x509_certificate((ca / "ca.pem").read_bytes())
+    for node_id, hosts in nodes.items():
+        key = _new_key()
+        cert = _node_certificate(key, node_id, hosts, cluster_name, ca_key, ca_cert, days)
+        written += [
+            _write(out / f"{node_id}.pem", cert.public_bytes(serialization.Encoding.PEM)),
+            _write(out / f"{node_id}.key", _pem(key)),
+        ]
+    return written
+
+
+def _new_key() -> ec.EllipticCurvePrivateKey:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _write(path: Path, data: bytes) -> Path:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def _name(common_name: str) -> x509.Name:
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _builder(subject: str, issuer: x509.Name, public_key: Any, days: int) -> x509.CertificateBuilder:
+    from cryptography import x509
+
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(subject))
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=days))
+    )
+
+
+def _ca_certificate(key: ec.EllipticCurvePrivateKey, cluster_name: str) -> x509.Certificate:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+
+    subject = f"{cluster_name[:40]} node CA"
+    usage = x509.KeyUsage(
+        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    return (
+        _builder(subject, _name(subject), key.public_key(), CA_VALID_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _node_certificate(
+    key: ec.EllipticCurvePrivateKey,
+    node_id: str,
+    hosts: list[str],
+    cluster_name: str,
+    ca_key: ec.EllipticCurvePrivateKey,
+    ca_cert: x509.Certificate,
+    days: int,
+) -> x509.Certificate:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity_uri(cluster_name, node_id))]
+    for host in hosts:
+        try:
+            names.append(x509.IPAddress(ipaddress.ip_address(host)))
+        except ValueError:
+            names.append(x509.DNSName(host))
+    return (
+        _builder(node_id[:60], ca_cert.subject, key.public_key(), days)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )

@@ -1,0 +1,232 @@
+"""Every message that members exchange, as typed arrays. No pickle, no dictionaries, no unknown kind.
+
+Each message is a msgpack array whose first element is its kind; new fields go at the end with a default, so that a
+member of the previous format reads them. Times are the sender's; no clock value of one node is ever compared with a
+clock of another except the wall clocks of Ping, which are there to be compared.
+Source: Raft thesis 3, 6.4 (ReadIndex), 9.6 (pre-vote); the names of the fields are the thesis'.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+ENTRY_OVERHEAD_BYTES = 16
+
+
+class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Base of all messages."""
+
+
+class RequestVote(Message, tag=1):
+    """A candidate asks for a vote in `term`. `transfer`: the leader of term - 1 told it to (thesis 3.10)."""
+
+    term: int
+    last_index: int
+    last_term: int
+    transfer: bool = False
+
+
+class Vote(Message, tag=2):
+    """The answer to RequestVote."""
+
+    term: int
+    granted: bool
+
+
+class PreVote(Message, tag=3):
+    """Would you vote for me in term + 1? Changes nothing at the receiver (thesis 9.6)."""
+
+    term: int
+    last_index: int
+    last_term: int
+
+
+class PreVoteAnswer(Message, tag=4):
+    """`for_term` is the term the candidate would have."""
+
+    term: int
+    for_term: int
+    granted: bool
+
+
+class Append(Message, tag=5):
+    """AppendEntries. `entries` is an encoded list of [term, command]; indexes follow `prev_index`.
+
+    `round` numbers one call of the sender; acknowledgements echo it. `life` is the receiver's incarnation as the
+    leader knows it. (`digest_index`, `digest`) is a state digest to compare at that index. `turn`: the receiver may
+    take a snapshot now. `stamp_ns` is the leader's stamp when it sent this.
+    """
+
+    term: int
+    round: int
+    commit_index: int
+    prev_index: int
+    prev_term: int
+    life: int
+    entries: msgspec.Raw
+    digest_index: int = 0
+    digest: bytes = b""
+    turn: bool = False
+    stamp_ns: int = 0
+
+
+class Ack(Message, tag=6):
+    """The answer to Append. `durable`: highest index on this node's disk that was verified against this leader.
+
+    On failure `next_index` says where the leader should try next and `rejected` echoes prev_index. `own_round` is
+    false for the second acknowledgement of a round (durable moved) and anchors nothing.
+    """
+
+    term: int
+    round: int
+    incarnation: int
+    success: bool
+    next_index: int
+    rejected: int
+    durable: int
+    own_round: bool = True
+    applied_index: int = 0
+    digest_index: int = 0
+    digest: bytes = b""
+    log_entries: int = 0
+    recovering: bool = False
+
+
+class SnapshotPart(Message, tag=7):
+    """A piece of the leader's snapshot file, as it lies on the leader's disk."""
+
+    term: int
+    life: int
+    snapshot_id: bytes
+    last_index: int
+    last_term: int
+    size: int
+    offset: int
+    data: bytes
+
+
+class SnapshotAck(Message, tag=8):
+    """`offset` bytes have arrived; `done`: installed, and durable together with the log that starts at it."""
+
+    term: int
+    incarnation: int
+    snapshot_id: bytes
+    offset: int
+    done: bool
+
+
+class TimeoutNow(Message, tag=9):
+    """The leader hands over: campaign at once (thesis 3.10)."""
+
+    term: int
+
+
+class ReadIndexRequest(Message, tag=10):
+    """A follower asks for an index that covers every read registered before request `id` (thesis 6.4)."""
+
+    term: int
+    id: int
+    incarnation: int
+
+
+class ReadIndexAnswer(Message, tag=11):
+    """Everything committed before the request has at most this index."""
+
+    term: int
+    id: int
+    incarnation: int
+    index: int
+
+
+class Diverged(Message, tag=12):
+    """The leader tells a follower whose digest differs at an equal index to stop."""
+
+    term: int
+    digest_index: int
+
+
+class Ping(Message, tag=20):
+    """Keeps a link alive and carries the wall clock, in ns."""
+
+    wall_ns: int
+    reply: bool = False
+
+
+class Hello(Message, tag=21):
+    """First message of each side. `formats` lists what it reads; `known_incarnation` is the highest it saw of the other."""
+
+    node_id: str
+    cluster_name: str
+    link: str
+    incarnation: int
+    nonce: bytes
+    formats: list[int]
+    cluster_id: bytes = b""
+    generation: bytes = b""
+    version: str = ""
+    known_incarnation: int = 0
+    state: str = ""
+
+
+class Proof(Message, tag=22):
+    """HMAC by the link key over both hellos and both certificates; empty from a node without keys."""
+
+    mac: bytes
+
+
+class Call(Message, tag=23):
+    """A typed question over the bulk link: init, join, envelope, peers, forwarded requests."""
+
+    id: int
+    method: str
+    body: bytes
+    deadline_ms: int = 0
+
+
+class Reply(Message, tag=24):
+    """The answer to the call `id`; `error` names a type of failure, empty for success."""
+
+    id: int
+    body: bytes
+    error: str = ""
+    detail: bytes = b""
+
+
+RaftMessage = (
+    RequestVote
+    | Vote
+    | PreVote
+    | PreVoteAnswer
+    | Append
+    | Ack
+    | SnapshotPart
+    | SnapshotAck
+    | TimeoutNow
+    | ReadIndexRequest
+    | ReadIndexAnswer
+    | Diverged
+)
+LinkMessage = Ping | Hello | Proof | Call | Reply
+AnyMessage = RaftMessage | LinkMessage
+
+encode = msgspec.msgpack.Encoder().encode
+_decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
+_entries: msgspec.msgpack.Decoder[list[tuple[int, bytes]]] = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
+
+
+def decode(data: bytes | bytearray | memoryview) -> AnyMessage:
+    """The message; raises msgspec.MsgspecError for anything else."""
+    return _decoder.decode(data)
+
+
+def pack_entries(entries: list[tuple[int, bytes]]) -> msgspec.Raw:
+    """[(term, command)] encoded once for all followers."""
+    return msgspec.Raw(encode(entries))
+
+
+def unpack_entries(entries: msgspec.Raw) -> list[tuple[int, bytes]]:
+    """[(term, command)]; raises msgspec.MsgspecError."""
+    return _entries.decode(entries)
+
+
+NO_ENTRIES = pack_entries([])

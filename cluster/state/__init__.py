@@ -1,0 +1,1 @@
+"""The replicated state: records in tables, transactions, apply, derived indexes. Pure."""

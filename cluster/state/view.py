@@ -1,0 +1,46 @@
+"""How deciders and readers look at state: applied records, or applied records under the leader's overlay.
+
+Both `machine.State` and `overlay.Overlay` are Views. Iteration (`items`, `children`, `list`) over an overlay
+includes its records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
+
+from . import records
+from .tables import Table
+
+R = TypeVar("R", bound=records.Record)
+
+
+class View(Protocol):
+    """Reading only."""
+
+    @property
+    def time_ns(self) -> int:
+        """Stamp of the newest applied transaction."""
+        ...
+
+    def get(self, table: Table, key: bytes) -> tuple[int, bytes] | None:
+        """(index at which it was written, record bytes), or None."""
+        ...
+
+    def items(self, table: Table) -> Iterator[tuple[bytes, int, bytes]]:
+        """Every (key, index, record) of a small table (mounts, policies, devices, members), in no order."""
+        ...
+
+    def token_children(self, token: bytes) -> Iterator[bytes]:
+        """Keys of the tokens whose parent is `token`."""
+        ...
+
+    def list(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
+        """Sorted names below `folder` (mount uuid + path ending in "/" or just the uuid), folders with their slash."""
+        ...
+
+
+def look(view: View, table: Table, kind: type[R], key: bytes) -> tuple[int, R] | None:
+    """The decoded record and its index, or None; raises as `records.decode` for bytes of another shape."""
+    found = view.get(table, key)
+    return None if found is None else (found[0], records.decode(kind, found[1]))

@@ -1,0 +1,1 @@
+"""Secrets engines and the system backend: they read views and decide plans. Pure."""

@@ -1,0 +1,80 @@
+"""What an engine is: it reads from a view and decides plans; it neither awaits nor proposes.
+
+Pure: the time, randomness and keys come in with the Context. `decide(context, request) -> Plan` is called by the
+leader on applied state plus its overlay, with no await between reading and proposing; `read` by any node on applied
+state. Refusals are raised as `Refusal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cluster import Draft, Mount, View, ValueSealing
+
+from ..request import Answer, Operation, RawRequest
+
+
+@dataclass(slots=True)
+class Caller:
+    """Who asks, as looked up and judged: never the raw token. `token_key` is the keyed hash; None = unauthenticated."""
+
+    token_key: bytes | None = None
+    accessor: str = ""
+    display_name: str = ""
+    policies: tuple[str, ...] = ()
+    is_root: bool = False
+    has_sudo: bool = False  # the policy rule that granted this path has sudo (root has it everywhere)
+    ttl_s: int = 0
+    num_uses: int = 0
+    entity_id: str = ""
+    type: str = "service"
+    meta: dict[str, str] | None = None
+
+
+@dataclass(slots=True)
+class Context:
+    """Everything an engine may look at. `now_ns` is the cluster's stamp, `random(n)` fresh bytes."""
+
+    view: View
+    now_ns: int
+    random: Callable[[int], bytes]
+    sealing: ValueSealing
+    caller: Caller
+    mount_path: str = ""
+    mount: Mount | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a decision wants: the facts to propose and the answer once they are applied.
+
+    A draft without puts and drops proposes nothing: the answer is then a linearizable read. `secret_answer` says that
+    the answer holds a token, key, secret or wrap, so that a repetition by write id cannot be answered with it.
+    """
+
+    answer: Answer
+    draft: Draft = field(default_factory=Draft)
+    secret_answer: bool = False
+    after: Callable[[], None] | None = None  # local consequence on the deciding node once applied (seal, step down)
+
+
+class Engine(Protocol):
+    """One type of mount. `path` of a request given to an engine is what follows the mount path."""
+
+    def is_write(self, operation: Operation, path: str) -> bool:
+        """Whether the request goes to the leader and is decided there."""
+        ...
+
+    def exists(self, context: Context, path: str) -> bool | None:
+        """Existence check: POST is create where False, update where True; None = the path has no such check."""
+        ...
+
+    def read(self, context: Context, request: RawRequest, path: str) -> Answer:
+        """The answer to a request that changes nothing."""
+        ...
+
+    def decide(self, context: Context, request: RawRequest, path: str) -> Plan:
+        """The plan of a request that may change something."""
+        ...

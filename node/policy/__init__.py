@@ -1,0 +1,27 @@
+"""Policies: text to document, documents to an access control list, one question to one decision. Pure.
+
+Read in this order: `hcl` (text to tree), `document` (tree to rules), `templates` (rules of one identity), `match`
+(which rule applies and what it allows), `capabilities` (the words), `builtin` (the policies and paths every cluster has).
+"""
+
+from __future__ import annotations
+
+from .capabilities import Capability
+from .document import Document, PathRule, PolicyError, parse_policy, plain_text
+from .match import Acl, Decision
+from .templates import Alias, Group, Identity, expand
+
+__all__ = [
+    "Acl",
+    "Alias",
+    "Capability",
+    "Decision",
+    "Document",
+    "Group",
+    "Identity",
+    "PathRule",
+    "PolicyError",
+    "expand",
+    "parse_policy",
+    "plain_text",
+]

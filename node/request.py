@@ -1,0 +1,163 @@
+"""What travels between the HTTP edge, the flow and the engines: raw requests, requests, answers, refusals.
+
+Pure data. Invariants: `Request.path` is exactly the string policies match and engines use as key: decoded once,
+without a leading slash, `//` collapsed, no `.` or `..` segment, no control character. A body keeps its bytes as
+they came, because `12345678901234567890123` and `1.10` must survive (Vault keeps json.Number).
+Source: Vault API, "HTTP" and "Response format".
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+
+class Operation(enum.StrEnum):
+    """What a request does, in the words of Vault's policies."""
+
+    READ = "read"
+    LIST = "list"
+    SCAN = "scan"
+    CREATE = "create"
+    UPDATE = "update"
+    PATCH = "patch"
+    DELETE = "delete"
+    HEADER = "header"
+    HELP = "help"
+
+
+WRITES = frozenset({Operation.CREATE, Operation.UPDATE, Operation.PATCH, Operation.DELETE})
+
+
+class Body:
+    """A JSON object as it came, decoded on first use; values stay as raw slices until asked for.
+
+    The edge has checked that `raw` is one JSON object within the limits (or empty).
+    """
+
+    __slots__ = ("_fields", "_values", "raw")
+
+    def __init__(self, raw: bytes = b"") -> None:
+        self.raw = raw
+        self._fields: dict[str, msgspec.Raw] | None = None
+        self._values: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Body {len(self.raw)} bytes>"
+
+    @property
+    def fields(self) -> dict[str, msgspec.Raw]:
+        """Field name → the bytes of its value, as they came."""
+        if self._fields is None:
+            self._fields = msgspec.json.decode(self.raw, type=dict[str, msgspec.Raw]) if self.raw.strip() else {}
+        return self._fields
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The decoded object: for everything but the bytes a secret keeps."""
+        if self._values is None:
+            self._values = msgspec.json.decode(self.raw) if self.raw.strip() else {}
+        assert isinstance(self._values, dict)
+        return self._values
+
+
+@dataclass(slots=True)
+class RawRequest:
+    """One HTTP request that passed the edge's rules; what a follower forwards and the leader receives."""
+
+    id: str  # request id, 8-4-4-4-12 hex
+    method: str  # as on the wire: GET, POST, PUT, DELETE, PATCH, LIST, SCAN, HEAD, OPTIONS, HELP
+    target: str  # raw request target, for forwarding
+    operation: Operation
+    path: str  # below /v1/; "" for the root; paths outside /v1/ begin with "/" (for example "/livez")
+    query: Mapping[str, str]
+    body: Body
+    token: str | None  # repr of this object never shows it
+    headers: Mapping[str, str]  # lower-case names; only those that may matter behind the edge, never the token
+    remote_address: str
+    remote_port: int
+    wrap_ttl_s: int | None = None
+    index_states: tuple[str, ...] = ()  # X-Vault-Index values
+    inconsistent: tuple[str, ...] = ()  # X-Vault-Inconsistent values, in order
+    consistency: str = "strong"
+    write_id: str | None = None  # X-Strongroom-Write-Id
+    no_forwarding: bool = False  # X-Vault-No-Request-Forwarding
+    forwarded_from: str | None = None  # id of the node that forwarded it
+    listener: str = "main"
+    body_is_form: bool = False
+
+    def __repr__(self) -> str:
+        return f"<RawRequest {self.id} {self.method} from {self.remote_address}>"
+
+
+@dataclass(slots=True)
+class RawResponse:
+    """One HTTP answer, complete: what goes on the wire, and what a leader returns to a forwarding follower."""
+
+    status: int
+    body: bytes = b""
+    headers: list[tuple[str, str]] = field(default_factory=list)  # beyond those every answer has
+    content_type: str = "application/json"
+
+    def __repr__(self) -> str:
+        return f"<RawResponse {self.status} {len(self.body)} bytes>"
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error of ours
+    """The request is refused and nothing changed.
+
+    `wrapped` reproduces Go's multierror text ("1 error occurred:\n\t* TEXT\n\n"), which clients see where the
+    core, not a backend's response, raised the error. `data` (JSON text) makes it the rare error that carries data.
+    """
+
+    def __init__(
+        self, status: int, *texts: str, wrapped: bool = False, data: bytes | None = None, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(f"refused with {status}")
+        self.status = status
+        self.texts = texts
+        self.wrapped = wrapped
+        self.data = data
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(slots=True)
+class Answer:
+    """What an engine answers, before the envelope.
+
+    `data` is either a Python object or ready JSON bytes (values of secrets are spliced in as they came); None and
+    no `auth`, `warnings` or `raw` means 204. `bare` answers are JSON objects without the envelope.
+    """
+
+    status: int = 200
+    data: Any = None
+    auth: dict[str, Any] | None = None
+    warnings: list[str] | None = None
+    lease_duration_s: int = 0
+    renewable: bool = False
+    lease_id: str = ""
+    bare: bool = False  # `data` is the whole body
+    inject: bool = False  # keys of `data` also stand at the top level
+    raw: RawResponse | None = None  # sent as it is
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to say: 204."""
+        return self.data is None and self.auth is None and not self.warnings and self.raw is None and self.status == 200
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.status}>"
+
+
+class RawJson(bytes):
+    """JSON text that is spliced into a body as it is (a secret's value, custom metadata)."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<RawJson {len(self)} bytes>"
