@@ -6,6 +6,7 @@ connection may still arrive after a newer one stands, as with real sockets whose
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from cluster.links import messages
@@ -29,6 +30,7 @@ class Network:
         self._epoch: dict[tuple[int, int], int] = {}
         self._up: dict[tuple[int, int], bool] = {}
         self._last: dict[tuple[int, int], float] = {}
+        self._queues: dict[tuple[int, int], deque[tuple[bytes, int, int]]] = {}
         for a in range(len(members)):
             for b in range(a):
                 self._epoch[b, a] = 0
@@ -100,25 +102,39 @@ class Network:
             return True
         due = max(self.world.now_s + self._delay(), self._last.get((a, b), 0.0) + 1e-6)
         self._last[a, b] = due
-        self._deliver_after(due - self.world.now_s, a, b, data)
+        self._queues.setdefault((a, b), deque()).append((data, self._epoch[key], self.members[b].life))
+        self.world.at(due - self.world.now_s, self._pump, a, b)
         return True
 
-    def _deliver_after(self, delay_s: float, a: int, b: int, data: bytes) -> None:
+    def _pump(self, a: int, b: int) -> None:
+        """One message of the queue, the oldest: order is kept whatever delays whom."""
+        queue = self._queues[a, b]
+        data, epoch, life = queue[0]
         key = (min(a, b), max(a, b))
-        self.world.at(delay_s, self._deliver, a, b, data, self._epoch[key], self.members[b].life)
+        if self._alive(b, life):
+            current = self._up[key] and self._epoch[key] == epoch
+            if current and not self.reachable(a, b):
+                self.world.at(0.2, self._pump, a, b)  # TCP sends again until the link is given up
+                return
+            if (wait := self.members[b].paused_until_s - self.world.now_s) > 0:
+                self.world.at(wait + 1e-6, self._pump, a, b)
+                return
+            if self.reachable(a, b) and (current or self.world.rng.random() < OLD_BYTES_CHANCE):
+                queue.popleft()
+                self.members[b].receive(a, messages.decode(data))
+                return
+        queue.popleft()
 
-    def _deliver(self, a: int, b: int, data: bytes, epoch: int, life: int) -> None:
-        member = self.members[b]
-        key = (min(a, b), max(a, b))
-        if not member.alive or member.life != life:
+    def _alive(self, b: int, life: int) -> bool:
+        return self.members[b].alive and self.members[b].life == life
+
+    def _deliver_after(self, delay_s: float, a: int, b: int, data: bytes) -> None:
+        self.world.at(delay_s, self._deliver, a, b, data, self.members[b].life)
+
+    def _deliver(self, a: int, b: int, data: bytes, life: int) -> None:
+        if not self._alive(b, life) or not self.reachable(a, b):
             return
-        if not self.reachable(a, b):
-            if not self.world.options.datagram and self._up[key] and self._epoch[key] == epoch:
-                self.world.at(0.2, self._deliver, a, b, data, epoch, life)  # TCP sends again until the link is given up
+        if (wait := self.members[b].paused_until_s - self.world.now_s) > 0:
+            self.world.at(wait + 1e-6, self._deliver, a, b, data, life)
             return
-        if (not self._up[key] or self._epoch[key] != epoch) and self.world.rng.random() > OLD_BYTES_CHANCE:
-            return
-        if member.paused_until_s > self.world.now_s:
-            self.world.at(member.paused_until_s - self.world.now_s + 1e-6, self._deliver, a, b, data, epoch, life)
-            return
-        member.receive(a, messages.decode(data))
+        self.members[b].receive(a, messages.decode(data))

@@ -6,13 +6,15 @@ default, so that an older file opens for ever and an older node reads a newer fi
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from .. import seams
 from ..errors import DamagedError
 from .ballot_file import BallotWriter, read_slots
+
+if TYPE_CHECKING:
+    from .. import seams
 
 BALLOT_FORMAT: Final = 1
 
@@ -36,7 +38,7 @@ class Ballot(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sealed_by_operator: bool = False
     boot_id: str = ""
     clean_stop: bool = False
-    peers: dict[str, tuple[int, int, int]] = {}  # noqa: RUF012 - msgspec copies an empty default
+    peers: dict[str, tuple[int, int, int]] = {}
     init: bytes = b""
     cluster_id: bytes = b""
 

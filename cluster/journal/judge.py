@@ -13,11 +13,15 @@ Invariants
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from . import wal
-from .scan import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .scan import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,14 @@ def judge(batches: Sequence[Batch], first_place: tuple[int, int]) -> Judgement:
     limits = _limits(batches)
     counting = [(batch, limit) for batch, limit in zip(batches, limits, strict=True) if batch.previous <= limit]
     kept: list[Kept] = []
-    position = 0
+    position = dropped = 0
     damaged = False
     if counting and (counting[0][0].number, counting[0][0].offset) == first_place:
-        position = counting[0][0].previous
+        position = dropped = counting[0][0].previous  # only what was durable is ever dropped
     for at, (batch, limit) in enumerate(counting):
         if batch.previous != position:
             damaged = batch.previous < position or any(later.mark > position for later, _ in counting[at:])
             break
-        # a rewrite's own frame is no operation; a reset it had to invent carries its mark as sequence
         records = [
             record
             for record in batch.records
@@ -65,7 +68,7 @@ def judge(batches: Sequence[Batch], first_place: tuple[int, int]) -> Judgement:
         kept.append(Kept(batch, records, superseded=limit <= batch.previous))
         position = min(batch.last, limit)
     mark = max((batch.mark for batch, limit in counting if batch.mark <= limit), default=0)
-    return Judgement(kept, position, min(mark, position), damaged)
+    return Judgement(kept, position, min(max(mark, dropped), position), damaged)
 
 
 def _limits(batches: Sequence[Batch]) -> list[int]:

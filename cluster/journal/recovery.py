@@ -12,15 +12,17 @@ when its copy is on stable storage.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from .. import seams
 from ..errors import DamagedError
 from . import wal
 from .judge import Judgement, Kept, judge
 from .replay import Entry, Replay
 from .scan import Batch, scan_segment
 from .segments import SegmentMap, create_segment, segment_numbers
+
+if TYPE_CHECKING:
+    from .. import seams
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,10 @@ class Recovered:
 
 
 class LogStart(NamedTuple):
-    """Where the writer goes on: everything up to `last_sequence` is durable. Plain numbers, fit for JSON."""
+    """Where the writer goes on: everything up to `last_sequence` is durable. Plain numbers, fit for JSON.
+
+    The next operation's sequence is higher than this one, which may be beyond `Recovered.last_sequence`.
+    """
 
     number: int
     offset: int
@@ -91,6 +96,9 @@ def _replayed(judgement: Judgement, numbers: list[int], segment_bytes: int, *, m
         last, damaged, kept_batches = 0, not missing, []
         replay, live = Replay(), SegmentMap()
     mark = min(judgement.mark, last)
+    ends = _needed(kept_batches, mark)
+    for number in (*ends, copy):
+        live.begin(number)
     return Recovered(
         base=replay.base or (0, 0),
         entries=replay.entries,
@@ -100,7 +108,7 @@ def _replayed(judgement: Judgement, numbers: list[int], segment_bytes: int, *, m
         missing=missing,
         segment_bytes=segment_bytes,
         numbers=numbers,
-        ends=_needed(kept_batches, mark),
+        ends=ends,
         tail=[
             kept.batch.payload[record.start : record.end]
             for kept in kept_batches
@@ -139,7 +147,8 @@ def rewrite(disk: seams.Disk, recovered: Recovered) -> LogStart:
     live = SegmentMap(recovered.live.rows(), recovered.live.base_segment)
     copied = recovered.tail
     if not live.base_segment:
-        copied = [wal.reset_record(mark, *recovered.base)]
+        last += 1  # an empty log begins with an operation of its own
+        copied = [wal.reset_record(last, *recovered.base)]
         live.note(number, next(wal.records(copied[0])))
     payload = wal.rewrite_payload(mark, last, copied)
     header = wal.batch_header(number, wal.BLOCK_BYTES, [payload], previous=mark, last=last, mark=mark)

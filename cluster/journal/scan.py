@@ -8,11 +8,13 @@ judge.py tells a torn tail from damage.
 from __future__ import annotations
 
 import zlib
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .. import seams
 from ..errors import DamagedError
 from . import wal
+
+if TYPE_CHECKING:
+    from .. import seams
 
 _SCAN_BYTES: Final = 1 << 20
 

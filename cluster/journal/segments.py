@@ -10,11 +10,14 @@ segment. Invariants
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .. import seams
 from . import wal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(slots=True)
@@ -37,10 +40,16 @@ class SegmentMap:
         """The map as plain numbers, as the constructor takes them."""
         return [(live.number, live.first, live.last) for live in self._live]
 
+    def begin(self, number: int) -> None:
+        """The segment exists, whether or not the log has anything in it: without it the row would have a hole."""
+        if all(live.number != number for live in self._live):
+            self._live.append(Live(number))
+            self._live.sort(key=lambda live: live.number)
+
     def note(self, number: int, record: wal.Record) -> None:
         """The operation was written to segment `number`, which is the newest so far."""
         if not self._live or self._live[-1].number != number:
-            self._live.append(Live(number))
+            self.begin(number)
         if record.kind == wal.APPEND:
             live = self._live[-1]
             if live.last < live.first:

@@ -18,10 +18,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import DamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 BLOCK_BYTES: Final = 4096
 FOLDER: Final = "journal"
@@ -54,7 +57,8 @@ PAYLOAD_BYTES_OF_KIND: Final = {TRUNCATE: 8, TRIM: 16, RESET: 16, REWRITE_BEGIN:
 Part = bytes | bytearray | memoryview
 
 
-class Record(NamedTuple):
+@dataclass(slots=True)
+class Record:
     """One operation. `index` is the first removed index of a truncate, the mark of a rewrite_begin."""
 
     kind: int

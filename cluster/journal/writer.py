@@ -119,12 +119,12 @@ class LogWriter:
         number, file, size = self._spare
         if size < bytes_needed:
             file.allocate(bytes_needed)
-            file.sync()
             size = bytes_needed
         self._spare = None
         if self._file not in self._unsynced:
             self._file.close()
         self._number, self._file, self._size, self._offset = number, file, size, wal.BLOCK_BYTES
+        self._map.begin(number)
 
     def _create(self, size: int) -> tuple[int, seams.File, int]:
         number = self._number + 1

@@ -98,7 +98,7 @@ def shares_problem(shares: int, threshold: int, pgp_keys: int = 0) -> str | None
 def parse_share(text: str) -> bytearray:
     """The share that a client wrote in hex or base64. Raises InvalidShareError with Vault's sentence.
 
-    Hex first; text that is hex of an impossible length is read as base64 (some base64 consists of hex digits).
+    Hex first; text that is hex of an impossible length is read as base64 (base64 may consist of hex digits).
     """
     share = _hex(text)
     if share is None or not SHARE_BYTES_MIN <= len(share) <= SHARE_BYTES_MAX:

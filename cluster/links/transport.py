@@ -110,6 +110,7 @@ class Connection(asyncio.Protocol):
         self.proven = False
         self.standing = False
         self.public_certificate = b""
+        self.incarnation_said = 0
         self.heard_s = links.clock.boot()
         self._reader = wire.Reader()
         self._transport: asyncio.Transport | None = None
@@ -221,6 +222,7 @@ class Connection(asyncio.Protocol):
             identity.state,
         )
         self._mine = Side(hello, self.links.fingerprint)
+        self.incarnation_said = hello.incarnation
         self.write(hello)
 
     def _handle(self, message: Message) -> None:
@@ -447,6 +449,11 @@ class Links:
         kind = "bulk" if isinstance(message, SnapshotPart) else "raft"
         connection = self._standing.get((peer, kind))
         return connection is not None and connection.proven and connection.write(message)
+
+    def certificate(self, peer: str) -> bytes:
+        """The certificate (DER) of the peer's bulk link; empty if none stands."""
+        connection = self._standing.get((peer, "bulk"))
+        return b"" if connection is None else connection.public_certificate
 
     def standing(self, peer: str) -> bool:
         """A bulk link, proven or not, stands."""

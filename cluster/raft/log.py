@@ -8,18 +8,22 @@ Invariants
   L1  entries are (command, index, term) with consecutive indexes; element 0 is the base: an entry that is committed
       and covered by a snapshot (or index 0, term 0) and is never applied or sent
   L2  durable() is the last entry of the present log all of whose operations are completed
-  L3  sequences grow over restarts: incarnation << 40 | counter
+  L3  sequences grow over restarts: they go on from the last one recovered
 Source: Raft thesis 3.8 (persisted state); PySyncObj's `Journal` interface.
 """
 
 from __future__ import annotations
 
 import bisect
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from pysyncobj.journal import Journal
 
 from ..journal.ballot import Ballot
+
+if TYPE_CHECKING:
+    from .boot import Opened
 
 BASE_COMMAND = b"\x01"
 Entry = tuple[bytes, int, int]
@@ -43,20 +47,22 @@ class Writer(Protocol):
 class DurableLog(Journal):
     """PySyncObj's log container over an asynchronous journal.
 
-    `entries` are what recovery found, all of them durable; `ballot` is the one already durable for this life.
+    What recovery found is durable, and so is the ballot of this life (boot.py).
     """
 
-    def __init__(self, writer: Writer, base: tuple[int, int], entries: list[tuple[int, int, bytes]], ballot: Ballot) -> None:
+    def __init__(self, writer: Writer, opened: Opened) -> None:
         self._writer = writer
-        self._entries: list[Entry] = [(BASE_COMMAND, base[0], base[1])]
-        self._entries += [(command, index, term) for index, term, command in entries]
+        index, term = opened.base
+        self._entries: list[Entry] = [(BASE_COMMAND, index, term)]
+        self._entries += [(command, index, term) for index, term, command in opened.entries]
         self._sequences = [0] * len(self._entries)
-        self._sequence = ballot.incarnation << 40
+        self._sequence = opened.start.last_sequence
         self._done = 0
         self.bytes = sum(len(entry[0]) for entry in self._entries)
-        self.ballot = ballot
-        self.ballot_sequence = 0  # of this life; the ballot it started with counts as 0
-        self.ballot_done = 0
+        self.ballot = opened.ballot
+        self.ballot_sequence = self.ballot_done = opened.ballot_sequence
+        if opened.reset_to is not None:
+            self.reset(*opened.reset_to)
 
     # ---- reading
     def __getitem__(self, item: Any) -> Any:
@@ -160,8 +166,6 @@ class DurableLog(Journal):
     # ---- ballot
     def write_ballot(self, **fields: Any) -> None:
         """The ballot with `fields` changed is handed to the writer."""
-        import msgspec
-
         self.ballot = msgspec.structs.replace(self.ballot, **fields)
         self.ballot_sequence += 1
         self._writer.ballot(self.ballot_sequence, self.ballot)

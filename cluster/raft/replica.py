@@ -201,6 +201,12 @@ class Replica(Applying):
             return
         super().on_snapshot_durable(snapshot_id)
 
+    def on_snapshot_refused(self, snapshot_id: bytes, why: str) -> None:
+        """An own snapshot could not be written: the next turn tries again."""
+        if self._taking is not None and self._taking[0] == snapshot_id:
+            self._drop_job()
+        super().on_snapshot_refused(snapshot_id, why)
+
     def cut_log(self) -> None:
         """S4, S5: only below the durable snapshot, nothing a follower is being brought up with."""
         index = min(self.snapshot_index, max(self.log.base_index, self.snapshot_index - self.log_keep_entries))

@@ -43,6 +43,10 @@ class StoredSnapshot(Protocol):
         """Up to `count` bytes of the file."""
         ...
 
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
 
 class SnapshotStore(Protocol):
     """Where snapshot files live."""
@@ -113,7 +117,13 @@ class Snapshots(Core):
         """Transfers belong to one leadership."""
         super().on_role(old, new)
         if LEADER in {old, new}:
-            self._sending.clear()
+            for peer in list(self._sending):
+                self._stop_sending(peer)
+
+    def _stop_sending(self, peer: str) -> None:
+        sending = self._sending.pop(peer, None)
+        if sending is not None:
+            sending.stored.close()
 
     def on_disconnected(self, peer: str) -> None:
         """What was on its way is lost with the link."""
@@ -134,6 +144,7 @@ class Snapshots(Core):
             stored = self.store.latest()
             if stored is None or stored.index < self.log.base_index:
                 raise FatalError(f"the log starts at {self.log.base_index} and no snapshot covers it")
+            self._stop_sending(peer)
             sending = self._sending[peer] = _Sending(stored, moved_s=now)
         if sending.sent > sending.acknowledged and sending.moved_s < now - RESEND_S:
             sending.sent = sending.acknowledged
@@ -162,10 +173,11 @@ class Snapshots(Core):
         if sending is None or sending.stored.snapshot_id != message.snapshot_id:
             return
         if message.done:
-            del self._sending[peer]
+            index = sending.stored.index
+            self._stop_sending(peer)
             progress = self.progress[peer]
-            progress.acknowledged(sending.stored.index, now)
-            progress.durable = max(progress.durable, sending.stored.index)
+            progress.acknowledged(index, now)
+            progress.durable = max(progress.durable, index)
             progress.probe()
             self.send_soon()
             return
@@ -233,6 +245,14 @@ class Snapshots(Core):
         if receiving is not None and receiving.snapshot_id == snapshot_id and not receiving.durable:
             receiving.durable = True
             self.begin_load(snapshot_id, receiving.index, receiving.term)
+        self.wake()
+
+    def on_snapshot_refused(self, snapshot_id: bytes, why: str) -> None:  # noqa: ARG002 - for the replica's log
+        """The writer gave the file up: what arrives next begins it again."""
+        self._enter()
+        if self._receiving is not None and self._receiving.snapshot_id == snapshot_id:
+            self._receiving = None
+            self.cancel_load()
         self.wake()
 
     def loaded(self) -> None:

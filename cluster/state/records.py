@@ -195,11 +195,15 @@ class Salt(Record):
 
 
 class Sweep(Record):
-    """A big removal in progress: everything under `target` is already unreachable. Key: kind + NUL + target."""
+    """A big removal in progress: everything under `target` is already unreachable. Key: kind + NUL + target.
+
+    `after` is the last key it removed or passed. `time_ns`: of leases, those issued until then are meant.
+    """
 
     kind: str = "mount"
     target: bytes = b""
     after: bytes = b""
+    time_ns: int = 0
 
 
 class Fact(Record):

@@ -12,7 +12,6 @@ import msgspec
 from . import records
 from .tables import RECORDS_MAX, TRANSACTION_BYTES_MAX, Table
 
-
 BYTES_MAX = TRANSACTION_BYTES_MAX
 __all__ = ["BYTES_MAX", "RECORDS_MAX", "Draft", "Transaction", "decode", "encode"]
 

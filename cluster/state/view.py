@@ -6,11 +6,14 @@ includes its records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from . import records
-from .tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .tables import Table
 
 R = TypeVar("R", bound=records.Record)
 

@@ -7,25 +7,33 @@ its type and counts as given. Source: Vault API, "Parameters"; the texts are tho
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..request import RawRequest, Refusal
+from ..request import Operation, RawRequest, Refusal
 from . import durations
 from .json_values import Kind, body_fields, kind_of, list_elements, object_fields, string_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 Given = bytes | str | msgspec.Raw
 
 _RESERVED = frozenset({"list", "scan", "help"})  # query names that choose the operation and are no data
+_BODIES = frozenset({Operation.CREATE, Operation.UPDATE, Operation.PATCH})
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _INT_MAX = 2**63 - 1
+_LIST_BYTES_MAX = 65_536  # of a list of integers: a longer one would hold the event loop
 _BOOLS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True)
 _BOOLS |= dict.fromkeys(("", "0", "f", "F", "FALSE", "false", "False"), False)
 
 
 class FieldError(Exception):
-    """A field does not have its type. The text names the field and the kind of what was sent, never its value."""
+    """A field does not have its type. The text names the field and the kind of what was sent, not its value.
+
+    The one exception is Vault's: a wrong duration is shown to its sender, cut to 32 characters.
+    """
 
     def __init__(self, name: str, detail: str) -> None:
         super().__init__(f'error converting input for field "{name}": {detail}')
@@ -33,13 +41,15 @@ class FieldError(Exception):
 
 def parameters(request: RawRequest) -> Mapping[str, Given]:
     """What the request carries beside its path: the body of a write, the query of anything else."""
-    if request.operation in {"create", "update", "patch"}:
+    if request.operation in _BODIES:
         return body_fields(request.body)
     return {name: value for name, value in request.query.items() if name not in _RESERVED}
 
 
 def ignored_warnings(given: Iterable[str], known: frozenset[str]) -> list[str] | None:
     """Vault's warnings about parameters the endpoint does not know or takes from the path; None = nothing to say."""
+    if known.issuperset(given):
+        return None
     unknown = sorted(name for name in given if name not in known and name != "path")
     warnings = []
     if unknown:
@@ -48,7 +58,7 @@ def ignored_warnings(given: Iterable[str], known: frozenset[str]) -> list[str] |
         warnings.append(
             "Endpoint replaced the value of these parameters with the values captured from the endpoint's path: [path]"
         )
-    return warnings or None
+    return warnings
 
 
 def to_int(name: str, given: Given | None) -> int:
@@ -89,6 +99,8 @@ def to_ints(name: str, given: Given | None) -> list[int]:
     if given is None:
         return []
     value = given if isinstance(given, str) else bytes(given)
+    if len(value) > _LIST_BYTES_MAX:
+        raise FieldError(name, f"the list is longer than {_LIST_BYTES_MAX} bytes")
     kind = Kind.STRING if isinstance(value, str) else kind_of(value)
     parts: list[Given]
     if kind is Kind.NULL:

@@ -6,15 +6,15 @@ Source: Go's time.RFC3339Nano.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
-_EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: isoformat then adds no offset
+_EPOCH = dt.datetime(1970, 1, 1)  # naive on purpose: isoformat then adds no offset
 
 
 def rfc3339(time_ns: int) -> str:
     """For example "2026-11-24T09:41:00.25Z"."""
     seconds, rest_ns = divmod(time_ns, 1_000_000_000)
-    text = (_EPOCH + datetime.timedelta(0, seconds)).isoformat()
+    text = (_EPOCH + dt.timedelta(0, seconds)).isoformat()
     if rest_ns == 0:
         return text + "Z"
     return f"{text}.{rest_ns:09d}".rstrip("0") + "Z"

@@ -41,7 +41,7 @@ _KINDS = {ord("{"): Kind.OBJECT, ord("["): Kind.LIST, ord('"'): Kind.STRING, ord
 _KINDS |= {ord("t"): Kind.BOOL, ord("f"): Kind.BOOL}
 
 
-def kind_of(value: bytes) -> Kind:
+def kind_of(value: bytes | memoryview) -> Kind:
     """The kind of a value that is known to be JSON."""
     return _KINDS.get(value[0], Kind.NUMBER)
 
@@ -82,18 +82,9 @@ def merge_patch(target: bytes, patch: bytes) -> bytes:
 
     Values that the patch does not name keep their bytes. Source: RFC 7396, section 2.
     """
-    if kind_of(patch) is not Kind.OBJECT:
-        return patch
-    merged: dict[str, msgspec.Raw | bytes] = {}
-    if kind_of(target) is Kind.OBJECT:
-        merged.update(_fields(target))
-    for name, change in _fields(patch).items():
-        raw = bytes(change)
-        if raw == NULL:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patch(bytes(merged.get(name, NULL)), raw)
-    return b"{%b}" % b",".join(b"%b:%b" % (encode(name), bytes(raw)) for name, raw in merged.items())
+    parts: list[bytes | memoryview] = []
+    _merge(memoryview(target), memoryview(patch), parts)
+    return b"".join(parts)
 
 
 def subkeys(value: bytes, depth_max: int) -> bytes:
@@ -102,6 +93,28 @@ def subkeys(value: bytes, depth_max: int) -> bytes:
     if not isinstance(decoded, dict):
         return NULL
     return encode(_stripped(decoded, depth_max, 1))
+
+
+def _merge(target: memoryview, patch: memoryview, parts: list[bytes | memoryview]) -> None:
+    """Appends the merged value; slices are joined once at the end, because each level would copy all below it."""
+    if kind_of(patch) is not Kind.OBJECT:
+        parts.append(patch)
+        return
+    kept = _fields(target) if kind_of(target) is Kind.OBJECT else {}
+    changes = _fields(patch)
+    parts.append(b"{")
+    comma = b""
+    for name in kept | changes:
+        change = changes.get(name)
+        if change is not None and memoryview(change) == NULL:
+            continue
+        parts += (comma, encode(name), b":")
+        comma = b","
+        if change is None:
+            parts.append(memoryview(kept[name]))
+        else:
+            _merge(memoryview(kept.get(name, NULL)), memoryview(change), parts)
+    parts.append(b"}")
 
 
 def _stripped(value: dict[str, Any], depth_max: int, depth: int) -> dict[str, Any]:

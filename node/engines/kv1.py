@@ -12,8 +12,8 @@ from cluster import Draft, Mount, Secret, Table, records
 from ..request import WRITES, Answer, Operation, RawJson, RawRequest, Refusal
 from .base import Context, Plan
 from .durations import DurationError, format_duration, parse_duration_s
-from .fields import body_fields, ignored_warnings, parameters
-from .json_values import Fields, Kind, check_json, kind_of, object_fields, string_text
+from .fields import ignored_warnings, parameters
+from .json_values import Fields, Kind, body_fields, check_json, kind_of, object_fields, string_text
 from .kv2 import VALUE_BYTES_MAX
 from .kv_list import keys_answer, list_names, scan_names
 from .kv_values import drop_secret, find, open_version, put_version, secret_key
@@ -81,7 +81,7 @@ class KvV1:
         fresh = context.random(32)
         rid, now_ns = fresh[24:], context.now_ns
         draft = Draft()
-        draft.expect(Table.SECRET, key, 0 if found is None else found.index)
+        draft.expect(Table.SECRET, key, 0 if found is None else found.read_index)
         if found is None:
             draft.put(Table.SECRET, key, Secret(current=1, created_ns=now_ns, updated_ns=now_ns, rid=rid))
         else:
@@ -101,7 +101,7 @@ def _read_object(context: Context, path: str) -> Answer:
 
 
 def _lease_s(value: bytes, mount: Mount | None) -> tuple[int, list[str] | None]:
-    """(lease duration, warnings): the object's own `ttl` or `lease` where it is a duration, within the mount's bounds."""
+    """(lease duration, warnings): the object's own `ttl` or `lease` if a duration, within the mount's bounds."""
     config = mount.config if mount is not None else {}
     longest_s = config.get("max_lease_ttl") or LEASE_TTL_S
     given_s = _own_ttl_s(object_fields(value)) if b'"ttl"' in value or b'"lease"' in value else 0
@@ -109,10 +109,9 @@ def _lease_s(value: bytes, mount: Mount | None) -> tuple[int, list[str] | None]:
         return min(config.get("default_lease_ttl") or LEASE_TTL_S, longest_s), None
     if given_s <= longest_s:
         return given_s, None
-    return longest_s, [
-        f'TTL of "{format_duration(given_s)}" exceeded the effective max_ttl of "{format_duration(longest_s)}"; '
-        "TTL value is capped accordingly"
-    ]
+    given, longest = format_duration(given_s), format_duration(longest_s)
+    capped = f'TTL of "{given}" exceeded the effective max_ttl of "{longest}"; TTL value is capped accordingly'
+    return longest_s, [capped]
 
 
 def _own_ttl_s(fields: Fields) -> int:

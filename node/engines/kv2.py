@@ -7,7 +7,7 @@ Source: Vault API, KV v2; OpenBao API for SCAN, detailed-metadata, paging and me
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cluster import Secret, Table
 
@@ -16,8 +16,6 @@ from . import kv_metadata, kv_versions
 from .base import Context, Plan
 from .fields import (
     FieldError,
-    Given,
-    body_fields,
     ignored_warnings,
     parameters,
     refusal_of,
@@ -25,7 +23,7 @@ from .fields import (
     to_object,
 )
 from .json_values import NULL, check_json, encode, merge_patch, object_fields, subkeys
-from .kv_config import VERSIONS_DEFAULT, config_of, read_config, write_config
+from .kv_config import VERSIONS_DEFAULT, KvConfig, config_of, read_config, write_config
 from .kv_list import keys_answer, list_names, scan_names
 from .kv_values import (
     add_version,
@@ -40,10 +38,13 @@ from .kv_values import (
     version_json,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 VALUE_BYTES_MAX = 1_048_576
-CAS_MISMATCH = "check-and-set parameter did not match the current version"
 
 _CHECKED = frozenset({"data", "metadata", "detailed-metadata"})  # areas with an existence check
+_LISTS = frozenset({Operation.LIST, Operation.SCAN})
 _ROOTS = frozenset({"metadata", "data", "delete", "undelete", "destroy"})
 _FIELDS = {
     "data": frozenset({"data", "options", "version"}),
@@ -55,6 +56,11 @@ _FIELDS = {
     "undelete": frozenset({"versions"}),
     "destroy": frozenset({"versions"}),
 }
+_ROOT = "Non-listing operations on the root of a K/V v2 mount are not supported."
+_INVALID_PATH = (
+    "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to use. "
+    "If using the OpenBao CLI, use 'bao kv {command}' for this operation."
+)
 _COMMANDS = {
     Operation.CREATE: "put",
     Operation.UPDATE: "put",
@@ -109,8 +115,10 @@ class KvV2:
     def read(self, context: Context, request: RawRequest, path: str) -> Answer:
         """The answer to a read, list or scan; Refusal if there is none."""
         operation = request.operation
-        if operation in {Operation.LIST, Operation.SCAN} and not path.endswith("/"):
-            path += "/" if path else ""
+        if operation is Operation.READ and path.startswith("data/") and not request.query:
+            return read_version(context, path[5:])  # the hot one: what the table below would find, 0.7 us earlier
+        if operation in _LISTS and path and not path.endswith("/"):
+            path += "/"
         area, rest = _area_of(path)
         if area is None:
             return _invalid_path(operation, path)
@@ -183,22 +191,12 @@ class KvV2:
         key = secret_key(context, path)
         found = find(context, key)
         config = config_of(context.mount)
-        before = found.secret if found is not None else None
-        if cas is None:
-            if config.cas_required or (before is not None and before.cas_required):
-                raise Refusal(400, "check-and-set parameter required for this call")
-        elif cas != (before.current if before is not None else 0):
-            raise Refusal(400, CAS_MISMATCH)
-        draft, after = add_version(
-            context,
-            key,
-            found,
-            value,
-            versions_max=config.versions_kept(before.versions_max if before is not None else 0, self._versions_max),
-            deletion_ns=config.deletion_ns(context.now_ns, before.delete_after_ns if before is not None else 0),
-        )
-        number = after.current
-        made = version_json(number, context.now_ns, mark_of(after, number), after.custom)
+        before = found.secret if found is not None else Secret()
+        _check_cas(cas, config, before)
+        deletion_ns = config.deletion_ns(context.now_ns, before.delete_after_ns)
+        versions_max = config.versions_kept(before.versions_max, self._versions_max)
+        draft, number = add_version(context, key, found, value, versions_max=versions_max, deletion_ns=deletion_ns)
+        made = version_json(number, context.now_ns, deletion_ns or None, before.custom)
         return Plan(Answer(data=RawJson(made)), draft)
 
     def _patch_data(self, context: Context, request: RawRequest, path: str) -> Plan:
@@ -212,10 +210,7 @@ class KvV2:
             return Plan(Answer(raw=RawResponse(404)))
         secret = found.secret
         cas = _cas_of(options)
-        if cas is None and (secret.cas_required or config_of(context.mount).cas_required):
-            raise Refusal(400, "check-and-set parameter required for this call")
-        if cas is not None and cas != secret.current:
-            raise Refusal(400, CAS_MISMATCH)
+        _check_cas(cas, config_of(context.mount), secret)
         if not has_version(secret, secret.current):
             return Plan(Answer(raw=RawResponse(404)))
         mark = mark_of(secret, secret.current)
@@ -271,8 +266,8 @@ def _detailed(context: Context, path: str, names: list[str]) -> Answer:
         return Answer(data={})
     infos = []
     for name in names:
-        key = secret_key(context, path + name)
-        found = None if name.endswith("/") else find(context, key)
+        key = secret_key(context, (path + name).removesuffix("/"))  # a folder shows the secret of the same name
+        found = find(context, key)
         info = b"{}" if found is None else kv_metadata.metadata_json(context, key, found.secret)
         infos.append(b"%b:%b" % (encode(name), info))
     return Answer(data=RawJson(b'{"key_info":{%b},"keys":%b}' % (b",".join(infos), encode(names))))
@@ -280,7 +275,7 @@ def _detailed(context: Context, path: str, names: list[str]) -> Answer:
 
 def _data_fields(request: RawRequest) -> tuple[bytes | None, bytes | None]:
     """(data, options) of a write: data None = absent (null is data), options None = absent or null."""
-    given: dict[str, Given] = dict(body_fields(request.body))
+    given = parameters(request)
     options = to_object("options", given["options"]) if "options" in given else None
     if "version" in given:
         to_int("version", given["version"])
@@ -299,6 +294,14 @@ def _cas_of(options: bytes | None) -> int | None:
         return to_int("cas", raw)
     except FieldError:
         raise Refusal(400, "error parsing check-and-set parameter") from None
+
+
+def _check_cas(cas: int | None, config: KvConfig, secret: Secret) -> None:
+    if cas is None:
+        if config.cas_required or secret.cas_required:
+            raise Refusal(400, "check-and-set parameter required for this call")
+    elif cas != secret.current:
+        raise Refusal(400, "check-and-set parameter did not match the current version")
 
 
 def _area_of(path: str) -> tuple[str | None, str]:
@@ -320,18 +323,13 @@ def _warn_ignored(answer: Answer, request: RawRequest, area: str) -> None:
 
 def _invalid_path(operation: Operation, path: str) -> Answer:
     if path in _ROOTS:
-        return Answer(
-            status=404, warnings=["Non-listing operations on the root of a K/V v2 mount are not supported."]
-        )
+        return Answer(status=404, warnings=[_ROOT])
     command = _COMMANDS.get(operation)
     if command is None:
         raise _unsupported()
     return Answer(
         status=404,
-        warnings=[
-            "Invalid path for a versioned K/V secrets engine. See the API docs for the appropriate API endpoints to "
-            f"use. If using the OpenBao CLI, use 'bao kv {command}' for this operation."
-        ],
+        warnings=[_INVALID_PATH.format(command=command)],
     )
 
 

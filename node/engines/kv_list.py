@@ -6,10 +6,14 @@ empty list is "not found", an empty scan is an empty object. Source: Vault API, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ..request import Answer, Refusal
-from .base import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .base import Context
 
 
 def folder_key(context: Context, path: str) -> bytes:

@@ -7,7 +7,7 @@ Source: Vault API, KV v2, "Create/update metadata"; OpenBao API for `metadata_ca
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cluster import Draft, Secret, Table, records
 
@@ -30,6 +30,9 @@ from .kv_values import (
     mark_of,
     secret_key,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FIELDS = frozenset(
     {
@@ -81,17 +84,15 @@ def metadata_json(context: Context, key: bytes, secret: Secret) -> bytes:
             f'"{number}":{{"created_time":"{rfc3339(created_ns(context, key, number))}",'
             f'"deletion_time":"{deletion_text(mark)}","destroyed":{"true" if is_destroyed(mark) else "false"}}}'
         )
-    head = (
+    return (
         f'{{"cas_required":{_bool(secret.cas_required)},"created_time":"{rfc3339(secret.created_ns)}",'
-        f'"current_metadata_version":{secret.metadata_version},"current_version":{secret.current},"custom_metadata":'
-    )
-    tail = (
-        f',"delete_version_after":"{format_duration(secret.delete_after_ns // NS)}",'
+        f'"current_metadata_version":{secret.metadata_version},"current_version":{secret.current},'
+        f'"custom_metadata":{custom_json(secret.custom)},'
+        f'"delete_version_after":"{format_duration(secret.delete_after_ns // NS)}",'
         f'"max_versions":{secret.versions_max},"metadata_cas_required":{_bool(secret.metadata_cas_required)},'
         f'"oldest_version":{secret.oldest},"updated_time":"{rfc3339(secret.updated_ns)}",'
         f'"versions":{{{",".join(versions)}}}}}'
-    )
-    return head.encode() + custom_json(secret.custom) + tail.encode()
+    ).encode()
 
 
 def write_metadata(context: Context, request: RawRequest, path: str) -> Plan:
@@ -138,9 +139,8 @@ def delete_metadata(context: Context, path: str) -> Plan:
     return Plan(Answer()) if found is None else Plan(Answer(), drop_secret(context, key, found))
 
 
-def _parse(given: dict[str, Given] | object, *, patch: bool) -> Changes:
+def _parse(given: Mapping[str, Given], *, patch: bool) -> Changes:
     """Every field is checked before anything is decided. Raises FieldError, Refusal."""
-    assert isinstance(given, dict)
     fields: dict[str, int | bool] = {}
     if "max_versions" in given:
         fields["versions_max"] = versions_max_of(to_int("max_versions", given["max_versions"]))

@@ -12,14 +12,16 @@ Source: Vault API, KV v2.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cluster import DamagedError, Draft, Secret, Table, Version, look, records, version_key
 
 from ..request import Refusal
-from .base import Context
 from .instants import rfc3339
-from .json_values import NULL, encode
+from .json_values import encode
+
+if TYPE_CHECKING:
+    from .base import Context
 
 FIELD = b"v"
 VERSIONS_KEPT_MAX = 900  # so that dropping a path with all its versions fits the 1,000 records of a transaction
@@ -30,7 +32,7 @@ INSTANT_NS_MAX = 2**63 - 1
 class Found(NamedTuple):
     """A secret's metadata as stored: when it was written, its bytes, its view."""
 
-    index: int
+    read_index: int
     record: bytes
     secret: Secret
 
@@ -100,8 +102,8 @@ def open_version(context: Context, key: bytes, secret: Secret, number: int) -> t
 
 def add_version(
     context: Context, key: bytes, found: Found | None, value: bytes, *, versions_max: int, deletion_ns: int
-) -> tuple[Draft, Secret]:
-    """The facts of one more version of the path, and the metadata as they will be.
+) -> tuple[Draft, int]:
+    """The facts of one more version of the path, and its number.
 
     `versions_max` is how many versions stay: older ones are dropped, from `oldest` on, never by a scan.
     `deletion_ns` is when the new one is deleted, 0 = never. One draw of 32 random bytes gives nonce and rid.
@@ -128,11 +130,11 @@ def add_version(
         "gone": gone,
         "created_ns": before.created_ns or now_ns,
     }
-    draft.expect(Table.SECRET, key, 0 if found is None else found.index)
-    draft.put(Table.SECRET, key, records.change(Secret, records.encode(before) if found is None else found.record, **changes))
+    draft.expect(Table.SECRET, key, 0 if found is None else found.read_index)
+    stored = records.encode(before) if found is None else found.record
+    draft.put(Table.SECRET, key, records.change(Secret, stored, **changes))
     put_version(context, draft, key, before.rid, number, value, fresh[:12])
-    before.current, before.oldest, before.gone = number, oldest, gone
-    return draft, before
+    return draft, number
 
 
 def put_version(
@@ -156,7 +158,7 @@ def put_version(
 def change_secret(context: Context, key: bytes, found: Found, **fields: object) -> Draft:
     """The facts of changed metadata; fields this program does not know survive."""
     draft = Draft()
-    draft.expect(Table.SECRET, key, found.index)
+    draft.expect(Table.SECRET, key, found.read_index)
     draft.put(Table.SECRET, key, records.change(Secret, found.record, **fields))
     hash_path(context, draft, key)
     return draft
@@ -165,7 +167,7 @@ def change_secret(context: Context, key: bytes, found: Found, **fields: object) 
 def drop_secret(context: Context, key: bytes, found: Found) -> Draft:
     """The facts of a path that is gone with all its versions."""
     draft = Draft()
-    draft.expect(Table.SECRET, key, found.index)
+    draft.expect(Table.SECRET, key, found.read_index)
     for number in range(max(found.secret.oldest, 1), found.secret.current + 1):
         draft.drop(Table.VERSION, version_key(key, number))
     draft.drop(Table.SECRET, key)
@@ -181,12 +183,11 @@ def hash_path(context: Context, draft: Draft, key: bytes) -> None:
 
 def version_json(number: int, made_ns: int, mark: int | None, custom: dict[str, str] | None) -> bytes:
     """Vault's metadata object of one version."""
-    times = f'{{"created_time":"{rfc3339(made_ns)}","custom_metadata":'.encode()
-    rest = (
-        f',"deletion_time":"{deletion_text(mark)}",'
-        f'"destroyed":{"true" if is_destroyed(mark) else "false"},"version":{number}}}'
-    )
-    return times + custom_json(custom) + rest.encode()
+    return (
+        f'{{"created_time":"{rfc3339(made_ns)}","custom_metadata":{custom_json(custom)},'
+        f'"deletion_time":"{deletion_text(mark)}","destroyed":{"true" if is_destroyed(mark) else "false"},'
+        f'"version":{number}}}'
+    ).encode()
 
 
 def deletion_text(mark: int | None) -> str:
@@ -194,9 +195,9 @@ def deletion_text(mark: int | None) -> str:
     return rfc3339(abs(mark)) if mark else ""
 
 
-def custom_json(custom: dict[str, str] | None) -> bytes:
+def custom_json(custom: dict[str, str] | None) -> str:
     """Custom metadata as JSON, null where there is none."""
-    return encode(custom) if custom else NULL
+    return encode(custom).decode() if custom else "null"
 
 
 def _window(before: Secret, number: int, versions_max: int) -> tuple[int, range]:

@@ -8,6 +8,7 @@ Source: Vault API, "Input types"; the texts are Go's encoding/json, which client
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -15,7 +16,9 @@ import msgspec
 from ..request import Body, Operation
 from .complexity import check_complexity
 from .errors import BadRequestError, UnsupportedMediaError
-from .limits import HttpLimits
+
+if TYPE_CHECKING:
+    from .limits import HttpLimits
 
 FORM = "application/x-www-form-urlencoded"
 MERGE_PATCH = "application/merge-patch+json"
@@ -66,7 +69,8 @@ def parse_body(raw: bytes, content_type: str, limits: HttpLimits) -> tuple[Body,
 
 def _form(raw: bytes, limits: HttpLimits) -> Body:
     try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=limits.json_strings)
+        text = raw.decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=limits.json_strings)
     except ValueError:
         raise BadRequestError("failed to parse the form") from None
     fields: dict[str, list[str]] = {}
@@ -100,9 +104,7 @@ def _reason(raw: bytes, error: str) -> str:
     if "Number out of range" in error:
         return "number out of range"
     if "trailing characters" in error and (match := re.search(r"byte (\d+)", error)):
-        rest = raw[int(match.group(1)) :].lstrip(SPACE)
-        rest = raw[int(match.group(1)) - 1 :].lstrip(SPACE) if not rest else rest
-        return _literal_fault(rest) or "invalid character after top-level value"
+        return _literal_fault(raw[int(match.group(1)) - 1 :].lstrip(SPACE)) or "invalid character after top-level value"
     return "invalid character"
 
 

@@ -7,8 +7,12 @@ Source: OpenBao, "refused JSON input due to high complexity"; CPython and C pars
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .errors import BadRequestError
-from .limits import HttpLimits
+
+if TYPE_CHECKING:
+    from .limits import HttpLimits
 
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b"[{,:")
@@ -26,14 +30,10 @@ def check_complexity(raw: bytes, limits: HttpLimits) -> None:
     # In valid JSON a backslash stands only inside a string, so what is left after these two are the real quotes.
     quoted = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     if quoted.count(b'"') > 2 * limits.json_strings:
-        raise BadRequestError(
-            "refused JSON input due to high complexity: exceeded maximum number of strings"
-        )
+        raise BadRequestError("refused JSON input due to high complexity: exceeded maximum number of strings")
     outside = b"".join(quoted.split(b'"')[::2])
     if len(outside.translate(None, _NOT_STRUCTURE)) > limits.json_elements:
-        raise BadRequestError(
-            "refused JSON input due to high complexity: exceeded maximum number of elements"
-        )
+        raise BadRequestError("refused JSON input due to high complexity: exceeded maximum number of elements")
     _check_depth(outside, limits.json_depth)
 
 

@@ -124,7 +124,7 @@ class UnknownMethodError(WireRefusal):
 
 
 class HeadTooLargeError(WireRefusal):
-    """The head exceeds `head_bytes`."""
+    """The head exceeds `header_bytes`."""
 
     code = 431
 

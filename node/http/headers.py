@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .durations import UNIT_NS, DurationError, parse_duration_ns
 from .errors import BadRequestError, NamespaceNotFoundError
-from .limits import HttpLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from .limits import HttpLimits
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -21,17 +21,18 @@ class HttpLimits:
     token_bytes: int = 4096
     line_bytes: int = 8190  # request line, and each header
     headers: int = 64
-    head_bytes: int = 64 << 10  # the whole head of a request
-    head_s: float = 10.0  # from accept, or from the first byte, to the end of the head
+    header_bytes: int = 16 << 10  # the whole head of a request
+    head_timeout_s: float = 10.0  # from accept, or from the first byte, to the end of the head
     body_grace_s: float = 10.0  # before the rate below counts
-    body_bytes_per_s_min: int = 1024  # slower bodies hold memory and a place for nothing
+    body_rate_min_bytes_s: int = 1024  # slower bodies hold memory and a place for nothing
     send_s: float = 30.0  # a client that does not read its answer is dropped
+    linger_s: float = 5.0  # reading on after a refusal, so that the client sees it
     keepalive_s: float = 90.0  # an idle connection
-    handshake_s: float = 10.0  # from accept to the end of the TLS handshake
-    handshakes_per_turn: int = 4  # each blocks the loop for about 0.5 ms
+    handshake_timeout_s: float = 10.0  # from accept to the end of the TLS handshake
+    handshakes_per_turn: int = 2  # each blocks the loop for about 0.5 ms
     backlog: int = 1024  # connections the kernel keeps for us
     connections: int = 10_000
-    connections_per_address: int = 512
+    connections_per_address: int = 1024
     in_flight: int = 1024  # requests between their head and their answer
     in_flight_per_address: int = 512
     per_turn: int = 64  # requests begun in one turn of the loop
@@ -44,6 +45,6 @@ class HttpLimits:
         found = [f"limits: {f.name} must be more than 0" for f in fields(self) if not getattr(self, f.name) > 0]
         if self.lag_resume_s >= self.lag_pause_s:
             found.append("limits: lag_resume_s must be less than lag_pause_s")
-        if self.line_bytes > self.head_bytes:
-            found.append("limits: line_bytes must not exceed head_bytes")
+        if self.line_bytes > self.header_bytes:
+            found.append("limits: line_bytes must not exceed header_bytes")
         return found

@@ -7,15 +7,19 @@ Source: Vault API, "Verb → operation".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..request import Body, Operation, RawRequest
 from .body import check_content_type, parse_body
-from .errors import BadRequestError, ExpectationError, MethodNotAllowedError, UnsupportedMediaError, VersionError
+from .errors import BadRequestError, ExpectationError, MethodNotAllowedError, VersionError
 from .headers import HeaderFacts, Peer, Trust, read_headers
-from .limits import HttpLimits
 from .paths import decode_path, parse_query, split_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .limits import HttpLimits
 
 OPERATIONS = {
     "GET": Operation.READ,
@@ -97,8 +101,6 @@ def complete(head: Head, raw: bytes, request_id: str, peer: Peer, listener: str,
     body, is_form = Body(), False
     if raw and head.method in BODIES:
         body, is_form = parse_body(raw, facts.content_type, limits)
-        if is_form and head.method == "PATCH":
-            raise UnsupportedMediaError("a PATCH cannot be a form")
     return RawRequest(
         id=request_id,
         method=head.method,

@@ -8,10 +8,13 @@ Source: Vault API, "Paths"; RFC 9112 3.2.1 (origin-form only).
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from .errors import BadRequestError, PathTooLongError, RelativePathError
-from .limits import HttpLimits
+
+if TYPE_CHECKING:
+    from .limits import HttpLimits
 
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SLASHES = re.compile(r"//+")
@@ -45,7 +48,7 @@ def decode_path(raw_path: str, limits: HttpLimits) -> str:
         raise RelativePathError
     if size_bytes > limits.path_bytes:
         raise PathTooLongError(limits.path_bytes)
-    return path[len(API) :] if path.startswith(API) else path
+    return path.removeprefix(API)
 
 
 def parse_query(query: str, limits: HttpLimits) -> dict[str, str]:

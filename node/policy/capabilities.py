@@ -7,8 +7,11 @@ Source: Vault, "Policies: Capabilities"; OpenBao for `scan`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Capability(enum.IntFlag):

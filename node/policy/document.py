@@ -16,15 +16,18 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster import StrongroomError
 
 from . import capabilities, hcl, templates
-from .capabilities import Capability
 from .hcl import Item, ListNode, Literal, Node, ObjectNode, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from .capabilities import Capability
 
 
 class PolicyError(StrongroomError):

@@ -13,13 +13,16 @@ Source: Vault, "Policies: Fine-grained control"; OpenBao for pagination_limit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import capabilities
 from .capabilities import NOTHING, Capability
-from .document import PathRule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .document import PathRule
 
 _WITH_PARAMETERS = frozenset({"read", "create", "update", "patch"})
 _LISTINGS = frozenset({"list", "scan"})

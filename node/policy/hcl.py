@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from cluster import StrongroomError
 
-TEXT_CHARACTERS_MAX = 128 * 1024  # about 40 ms of parsing; real policies have a few thousand
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEXT_CHARACTERS_MAX = 64 * 1024  # some 20 ms of parsing on the event loop; real policies have a few thousand
 DEPTH_MAX = 16
 NUMBER_CHARACTERS_MAX = 40
 
@@ -35,32 +37,28 @@ class HclError(StrongroomError):
         self.text = text
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where something begins, both from 1."""
 
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(NamedTuple):
     """A string, number, boolean or (JSON only) null."""
 
     value: str | int | float | bool | None
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class ListNode:
+class ListNode(NamedTuple):
     """`[a, b]`."""
 
     items: tuple[Node, ...]
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """`key = value`, `key "label" { … }`: `keys` has the keyword and its labels."""
 
     keys: tuple[str, ...]
@@ -68,8 +66,7 @@ class Item:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectNode:
+class ObjectNode(NamedTuple):
     """`{ … }`, and the whole text."""
 
     items: tuple[Item, ...]
@@ -100,16 +97,14 @@ def duplicate(key: str, first: Place, again: Place) -> HclError:
     return HclError(
         again.line,
         again.column,
-        f'The argument "{key}" at {first.line}:{first.column} was already set. '
-        "Each argument can only be defined once",
+        f'The argument "{key}" at {first.line}:{first.column} was already set. Each argument can only be defined once',
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str  # IDENT STRING NUMBER HEREDOC BOOL, LBRACE RBRACE LBRACK RBRACK ASSIGN COMMA, EOF
+class _Token(NamedTuple):
+    kind: str  # IDENT STRING NUMBER HEREDOC, LBRACE RBRACE LBRACK RBRACK ASSIGN COMMA, EOF
     text: str
-    offset: int
+    place: Place
 
 
 _TOKEN = re.compile(
@@ -124,8 +119,11 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_SKIPPED = frozenset({"SPACE", "COMMENT"})
 _LINE_END = re.compile(r"\n|\Z")
-_ESCAPE = re.compile(r"\\(?:([abfnrtv\\\"])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL)
+_ESCAPE = re.compile(
+    r"\\(?:([abfnrtv\\\"])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL
+)
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
 
 
@@ -146,7 +144,6 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._lines = Lines(text)
         self._tokens = self._scan()
         self._next = next(self._tokens)
 
@@ -157,21 +154,26 @@ class _Parser:
     # tokens
 
     def _scan(self) -> Iterator[_Token]:
-        text, offset = self._text, 0
+        text, offset, line, line_start = self._text, 0, 1, 0
+        match_token = _TOKEN.match
         while offset < len(text):
-            match = _TOKEN.match(text, offset)
+            match = match_token(text, offset)
             if match is None:
                 raise self._error(*self._unscannable(offset))
             kind = match.lastgroup or ""
-            offset = match.end()
-            if kind in {"SPACE", "COMMENT"}:
-                continue
+            start, offset = offset, match.end()
             if kind == "HEREDOC":
                 body, offset = self._heredoc(match, offset)
-                yield _Token("HEREDOC", body, match.start())
-            else:
-                yield _Token(kind, match[kind], match.start())
-        yield _Token("EOF", "", len(text) + 1)
+                yield _Token(kind, body, Place(line, start - line_start + 1))
+            elif kind not in _SKIPPED:
+                yield _Token(kind, match[0], Place(line, start - line_start + 1))
+                continue
+            newlines = text.count("\n", start, offset)
+            if newlines:
+                line += newlines
+                line_start = text.rindex("\n", start, offset) + 1
+        # Vault names the column behind the end.
+        yield _Token("EOF", "", Place(line, len(text) - line_start + 2))
 
     def _unscannable(self, offset: int) -> tuple[int, str]:
         """Why no token begins here: the offset to name and the sentence."""
@@ -206,11 +208,8 @@ class _Parser:
         return token
 
     def _error(self, offset: int, text: str) -> HclError:
-        place = self._lines.place(offset)
+        place = Lines(self._text).place(offset)
         return HclError(place.line, place.column, text)
-
-    def _place(self, token: _Token) -> Place:
-        return self._lines.place(token.offset)
 
     # grammar
 
@@ -220,7 +219,7 @@ class _Parser:
         single: dict[str, Place] = {}
         while self._next.kind != closing:
             if self._next.kind == "EOF":
-                raise self._error(self._next.offset, "object expected closing RBRACE got: EOF")
+                raise _refused(self._next, "object expected closing RBRACE got: EOF")
             item = self._item(depth)
             items.append(item)
             if len(item.keys) == 1:
@@ -239,21 +238,21 @@ class _Parser:
             token = self._take()
             keys.append(token.text if token.kind == "IDENT" else self._string(token))
         if not keys:
-            raise self._error(first.offset, f"expected: IDENT | STRING | ASSIGN | LBRACE got: {first.kind}")
+            raise _refused(first, f"expected: IDENT | STRING | ASSIGN | LBRACE got: {first.kind}")
         following = self._next
         if following.kind == "ASSIGN":
             if len(keys) > 1:
-                raise self._error(following.offset, "nested object expected: LBRACE got: ASSIGN")
+                raise _refused(following, "nested object expected: LBRACE got: ASSIGN")
             self._take()
-            return Item(tuple(keys), self._value(depth), self._place(first))
+            return Item(tuple(keys), self._value(depth), first.place)
         if following.kind == "LBRACE":
-            return Item(tuple(keys), self._object(depth), self._place(first))
-        raise self._error(following.offset, "key expected start of object ('{') or assignment ('=')")
+            return Item(tuple(keys), self._object(depth), first.place)
+        raise _refused(following, "key expected start of object ('{') or assignment ('=')")
 
     def _object(self, depth: int) -> ObjectNode:
         brace = self._take()
         self._check_depth(brace, depth)
-        return ObjectNode(self._items("RBRACE", depth + 1), self._place(brace))
+        return ObjectNode(self._items("RBRACE", depth + 1), brace.place)
 
     def _value(self, depth: int) -> Node:
         token = self._next
@@ -262,7 +261,7 @@ class _Parser:
         if token.kind == "LBRACK":
             return self._list(depth)
         self._take()
-        place = self._place(token)
+        place = token.place
         if token.kind == "STRING":
             return Literal(self._string(token), place)
         if token.kind == "HEREDOC":
@@ -283,13 +282,13 @@ class _Parser:
                 self._take()
             elif self._next.kind != "RBRACK":
                 found = self._next
-                raise self._error(found.offset, f"error parsing list, expected comma or list end, got: {found.kind}")
+                raise _refused(found, f"error parsing list, expected comma or list end, got: {found.kind}")
         self._take()
-        return ListNode(tuple(items), self._place(bracket))
+        return ListNode(tuple(items), bracket.place)
 
     def _check_depth(self, token: _Token, depth: int) -> None:
         if depth >= DEPTH_MAX:
-            raise self._error(token.offset, f"nested deeper than {DEPTH_MAX}")
+            raise _refused(token, f"nested deeper than {DEPTH_MAX}")
 
     def _string(self, token: _Token) -> str:
         if "\\" not in token.text:
@@ -301,10 +300,14 @@ class _Parser:
                 return _SIMPLE[simple]
             code = int(octal, 8) if octal else int(byte or short or long or "110000", 16)
             if other or code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-                raise self._error(token.offset + 1 + match.start(), "illegal char escape")
+                raise _refused(token, "illegal char escape")
             return chr(code)
 
         return _ESCAPE.sub(replace, token.text[1:-1])
+
+
+def _refused(token: _Token, text: str) -> HclError:
+    return HclError(token.place.line, token.place.column, text)
 
 
 def number(text: str, place: Place) -> int | float:

@@ -18,14 +18,17 @@ Source: Vault, "Policies: Policy syntax, Priority matching"; checked against a r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import capabilities, templates
 from .document import Document, PolicyError
 from .grant import DENIED, Decision, Grant
-from .templates import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .templates import Identity
 
 _LISTINGS = frozenset({"list", "scan"})
 _HELP = Decision(allowed=True)
@@ -104,19 +107,17 @@ class Acl:
         """
         if self._is_root:
             return _ROOT
-        grant = self._exact.get(path)
-        if grant is None or operation in _LISTINGS:
-            if operation == "help":
-                return _HELP
-            path = path.lstrip("/")
-            if operation in _LISTINGS:
-                grant = self._find_listed(path if path.endswith("/") or not path else path + "/")
-            else:
-                grant = self._exact.get(path) or self._find_wildcard(path)
-            if grant is None:
-                return DENIED
-        elif operation == "help":
+        if operation == "help":
             return _HELP
+        if path[:1] == "/":
+            path = path.lstrip("/")
+        if operation in _LISTINGS:
+            # The edge adds the slash already; a caller that does not must not get round a deny on `kv/dir/`.
+            grant = self._find_listed(path if path[-1:] in {"/", ""} else f"{path}/")
+        else:
+            grant = self._exact.get(path) or self._find_wildcard(path)
+        if grant is None:
+            return DENIED
         if grant.is_plain:
             return grant.decisions.get(operation, DENIED)
         return grant.judge(operation, body, wrap_ttl_s)
@@ -145,9 +146,7 @@ class Acl:
 
     def _find_listed(self, path: str) -> Grant | None:
         bare = path.removesuffix("/")
-        return (
-            self._exact.get(path) or self._exact.get(bare) or self._find_wildcard(path) or self._find_wildcard(bare)
-        )
+        return self._exact.get(path) or self._exact.get(bare) or self._find_wildcard(path) or self._find_wildcard(bare)
 
     def _find_wildcard(self, path: str) -> Grant | None:
         """The grant of the highest matching pattern with a wildcard."""
@@ -190,5 +189,5 @@ def _may_lie_below(pattern: str, prefix: str) -> bool:
         if ours[index] not in {"+", segment} and not (is_prefix and is_last and segment.startswith(ours[index])):
             return False
         if is_last:
-            return is_prefix and ours[index] != segment or index == len(wanted) - 1
+            return is_prefix or index == len(wanted) - 1
     return True

@@ -13,10 +13,13 @@ Source: Vault, "Templated policies"; OpenBao advisory GHSA-59w7-v8rr-pr4p.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cluster import StrongroomError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class TemplateError(StrongroomError):

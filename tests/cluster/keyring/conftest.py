@@ -31,7 +31,7 @@ def _fixed_random():
     return FixedRandom()
 
 
-@pytest.fixture(name="make_random")
+@pytest.fixture(name="make_random", scope="session")
 def _make_random():
     return FixedRandom
 
@@ -44,3 +44,30 @@ def _keyring(fixed_random):
 @pytest.fixture(name="sealer")
 def _sealer(keyring, fixed_random):
     return Sealer(keyring, fixed_random, GENERATION)
+
+
+def _rebuilt(keyring, **changed):
+    """A keyring with the same keys under another term id or cluster id."""
+    data = keyring.encode()
+    if "term_id" in changed:
+        data[4:12] = changed["term_id"]
+    if "cluster_id" in changed:
+        data[12:28] = changed["cluster_id"]
+    return Keyring.decode(data)
+
+
+def _flips(blob):
+    """The blob with one bit changed, for the lowest and highest bit of every byte."""
+    for position in range(len(blob)):
+        for bit in (0x01, 0x80):
+            yield blob[:position] + bytes([blob[position] ^ bit]) + blob[position + 1 :]
+
+
+@pytest.fixture(name="rebuilt")
+def _rebuilt_fixture():
+    return _rebuilt
+
+
+@pytest.fixture(name="flips")
+def _flips_fixture():
+    return _flips

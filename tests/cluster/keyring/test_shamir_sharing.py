@@ -65,19 +65,12 @@ def test_fewer_shares_are_consistent_with_every_secret():
 
 @settings(max_examples=60, deadline=None)
 @given(secret=st.binary(min_size=1, max_size=40), count=counts, seed=st.binary(max_size=8), choose=st.randoms())
-def test_what_is_split_combines(make_random_seeded, secret, count, seed, choose):
+def test_what_is_split_combines(make_random, secret, count, seed, choose):
     """A property over secrets, counts and choices of shares."""
     shares, threshold = count
-    parts = shamir.split(secret, shares, threshold, make_random_seeded(seed))
+    parts = shamir.split(secret, shares, threshold, make_random(seed))
 
     assert shamir.combine(choose.sample(parts, threshold)) == secret
-
-
-@pytest.fixture(name="make_random_seeded", scope="module")
-def _make_random_seeded():
-    from .conftest import FixedRandom
-
-    return FixedRandom
 
 
 @pytest.mark.parametrize(("shares", "threshold"), [(2, 2), (5, 3), (7, 7)])

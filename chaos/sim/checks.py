@@ -1,0 +1,166 @@
+"""What must hold, looked at while it happens and at the end.
+
+Areas verified: election safety, log matching, leader completeness, state-machine safety, nothing applied twice or out
+of order, nothing acknowledged lost, versions dense, a refusal only for what cannot be, ReadIndex reads never older
+than a write acknowledged or a read finished before they began, digests equal at equal index, derived indexes right,
+a durable acknowledgement survives a crash, one incarnation per life.
+Areas not verified: timing of anything (a run is fast or slow as its options say), what is readable on disk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster.raft.chassis import CONFIGURATION, NO_OP
+from cluster.raft.replica import Replica
+from cluster.state import records, transaction
+from cluster.state.tables import EVERYTHING, Table
+
+from .world import World
+
+if TYPE_CHECKING:
+    from cluster.keyring.sealing import Sealer
+    from cluster.links.messages import Message
+    from cluster.raft.boot import Opened
+
+    from .member import SimMember
+
+
+class Checks:
+    """All of one run."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.members: list[SimMember] = []
+        self.leaders: dict[int, str] = {}  # term → who led it
+        self.history: dict[int, tuple[int, bytes]] = {}  # index → (term, command) as first applied anywhere
+        self.applied_in: dict[int, int] = {}  # index → term of the node that applied it first
+        self.highest = 0
+        self.digests: dict[int, int] = {}
+        self.promised: dict[int, tuple[int, int]] = {}  # member → durable (index, term) it spoke of
+        self.lives: dict[tuple[int, int], int] = {}  # (member, incarnation) → life
+        self.acknowledged: dict[int, int] = {}  # write number → index
+        self._bootstrap: bytes | None = None
+
+    def bootstrap_entry(self, sealer: Sealer) -> bytes:
+        """Entry 1, the same on every member: the configuration."""
+        if self._bootstrap is None:
+            draft = transaction.Draft()
+            draft.put(Table.CONFIG, b"cluster", records.Config(cluster_name="sim"))
+            for member in self.members:
+                draft.put(Table.MEMBER, member.node_id.encode(), records.Member())
+            payload = transaction.encode(transaction.Transaction(0, 0, 1, [], draft.puts, []))
+            self._bootstrap = sealer.seal_entry(
+                kind=CONFIGURATION, term=0, sequence=0, hashes=(EVERYTHING,), payload=payload, nonce=b"n" * 12
+            )
+        return self._bootstrap
+
+    # ---- as it happens
+    def elected(self, member: SimMember, replica: Replica) -> None:
+        """One leader a term, and it has everything that was committed in earlier terms."""
+        term = replica.term
+        self.world.stats["elections"] += 1
+        self.world.trace(member.node_id, "leads", term)
+        if self.leaders.setdefault(term, member.node_id) != member.node_id:
+            self.world.violate("election safety", term, self.leaders[term], member.node_id)
+        for index in range(max(1, replica.log.base_index), self.highest + 1):
+            known = self.history.get(index)
+            if known is None or self.applied_in[index] >= term:
+                continue
+            if replica.log.term_at(index) != known[0]:
+                self.world.violate("leader completeness", member.node_id, term, index)
+                return
+
+    def applied(self, member: SimMember, index: int, term: int, command: bytes) -> None:
+        """The same entry at the same index everywhere, each once and in order."""
+        replica = member.replica
+        if replica is None or index != replica.applied_index + 1:
+            self.world.violate("applied out of order", member.node_id, index)
+            return
+        known = self.history.setdefault(index, (term, command))
+        self.applied_in.setdefault(index, replica.term)
+        self.highest = max(self.highest, index)
+        if known != (term, command):
+            self.world.violate("state machine safety", member.node_id, index, term, known[0])
+        if (promised := self.promised.get(member.number)) and promised[0] == index and promised[1] != term:
+            self.promised.pop(member.number)
+
+    def sent(self, member: SimMember, message: Message) -> None:
+        """Remember what is promised."""
+        from cluster.links.messages import Ack
+
+        if not isinstance(message, Ack):
+            return
+        if self.lives.setdefault((member.number, message.incarnation), member.life) != member.life:
+            self.world.violate("an incarnation is spoken twice", member.node_id, message.incarnation)
+        if message.success and message.durable:
+            replica = member.replica
+            term = None if replica is None else replica.log.term_at(message.durable)
+            if term is not None and message.durable >= self.promised.get(member.number, (0, 0))[0]:
+                self.promised[member.number] = (message.durable, term)
+
+    def truncated(self, member: SimMember, index: int) -> None:
+        """Entries that another leader replaced bind nobody."""
+        promised = self.promised.get(member.number)
+        if promised is not None and promised[0] >= index:
+            replica = member.replica
+            term = None if replica is None else replica.log.term_at(index - 1)
+            if term is None:
+                self.promised.pop(member.number)
+            else:
+                self.promised[member.number] = (index - 1, term)
+
+    def crashed(self, member: SimMember) -> None:
+        """Nothing to do now: `started` compares."""
+
+    def started(self, member: SimMember, replica: Replica, opened: Opened) -> None:
+        """What was said to be durable is there, or the node says that it is recovering."""
+        promised = self.promised.get(member.number)
+        if promised is None or opened.ballot.recovering:
+            return
+        index, term = promised
+        if index > replica.log.last_index:
+            self.world.violate("promise forgotten", member.node_id, index, replica.log.last_index)
+        elif replica.log.term_at(index) not in {None, term}:
+            self.promised.pop(member.number)
+
+    def log_matching(self) -> None:
+        """Same index and term, same entry, on all members."""
+        seen: dict[tuple[int, int], bytes] = {}
+        for member in self.members:
+            if member.replica is None:
+                continue
+            log = member.replica.log
+            for command, index, term in log[1:]:
+                if seen.setdefault((index, term), command) != command:
+                    self.world.violate("log matching", member.node_id, index, term)
+            if not log.base_index <= member.replica.applied_index <= member.replica.commit_index <= log.last_index:
+                self.world.violate("order of indexes", member.node_id, member.replica)
+
+    # ---- at the end
+    def final(self) -> None:
+        """After healing: all members are equal, whole, and have every acknowledged write."""
+        replicas = [(member, member.replica) for member in self.members]
+        for member, replica in replicas:
+            if replica is None:
+                self.world.violate("not alive at the end", member.node_id)
+                return
+            if replica.recovering:
+                self.world.violate("still recovering", member.node_id)
+            try:
+                from cluster.state import invariants
+                problems = invariants.check(replica.state)
+            except ImportError:
+                problems = []
+            if problems:
+                self.world.violate("invariants", member.node_id, problems[0])
+        ends = {replica.applied_index for _, replica in replicas if replica is not None}
+        if len(ends) != 1:
+            self.world.violate("not converged", sorted(ends))
+        digests = {replica.state.digest for _, replica in replicas if replica is not None}
+        if len(digests) != 1:
+            self.world.violate("digests differ", sorted(ends))
+        for write, index in self.acknowledged.items():
+            term, command = self.history.get(index, (0, b""))
+            if not command or command[0] == NO_OP:
+                self.world.violate("acknowledged write lost", write, index, term)

@@ -1,0 +1,128 @@
+"""Faults: what breaks, when, and how long. Stops at healing; then everything that is down comes up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .world import World
+
+if TYPE_CHECKING:
+    from .member import SimMember
+    from .network import Network
+
+
+class Faults:
+    """The nemesis of one run."""
+
+    def __init__(self, world: World, members: list[SimMember], network: Network) -> None:
+        self.world = world
+        self.members = members
+        self.network = network
+        world.at(1.5 + world.rng.random(), self.strike)
+
+    def strike(self) -> None:
+        """One fault, then the next."""
+        world = self.world
+        if world.healed:
+            return
+        options, rng = world.options, world.rng
+        kinds = (
+            (options.crash_chance, self.crash),
+            (options.power_chance, self.power),
+            (options.blackout_chance, self.blackout),
+            (options.partition_chance, self.partition),
+            (options.pause_chance, self.pause),
+            (options.reset_chance, self.reset),
+            (options.transfer_chance, self.transfer),
+            (options.sync_failure_chance, self.sync_failure),
+            (options.lost_log_chance, self.lost_log),
+        )
+        draw = rng.random() * sum(chance for chance, _ in kinds)
+        for chance, fault in kinds:
+            draw -= chance
+            if draw <= 0:
+                world.stats[f"fault: {fault.__name__}"] += 1
+                fault()
+                break
+        world.at(rng.expovariate(1 / options.fault_s), self.strike)
+
+    def _any(self) -> SimMember:
+        leaders = [m for m in self.members if m.replica is not None and m.replica.is_leader]
+        if leaders and self.world.rng.random() < 0.5:
+            return leaders[-1]
+        return self.members[self.world.rng.randrange(len(self.members))]
+
+    def crash(self) -> None:
+        """kill -9: the page cache survives."""
+        self._any().crash("kill")
+
+    def power(self) -> None:
+        """One node loses power."""
+        self._any().crash("power", power=True)
+
+    def blackout(self) -> None:
+        """All nodes lose power at once."""
+        for member in self.members:
+            member.crash("blackout", power=True)
+
+    def partition(self) -> None:
+        """Two sides, or one direction of one link."""
+        rng = self.world.rng
+        if rng.random() < 0.3:
+            a, b = rng.sample(range(len(self.members)), 2)
+            self.network.cut.add((a, b))
+            self.world.at(0.3 + rng.random() * 2, self.network.cut.discard, (a, b))
+            return
+        self.network.sides = [rng.randrange(2) for _ in self.members]
+        self.world.at(0.3 + rng.random() * 2, self._rejoin)
+
+    def _rejoin(self) -> None:
+        self.network.sides = [0] * len(self.members)
+
+    def pause(self) -> None:
+        """A process stands still (SIGSTOP, a long collection); its clock goes on."""
+        member = self._any()
+        member.paused_until_s = self.world.now_s + self.world.rng.random() * 1.5
+
+    def reset(self) -> None:
+        """A connection breaks."""
+        a, b = self.world.rng.sample(range(len(self.members)), 2)
+        self.network.disconnect(a, b)
+
+    def transfer(self) -> None:
+        """The leader hands over."""
+        for member in self.members:
+            if member.replica is not None and member.replica.is_leader:
+                member.replica.transfer_leadership()
+
+    def sync_failure(self) -> None:
+        """A disk answers EIO to its next sync; the process ends and the pages are not on the platter."""
+        member = self._any()
+        if member.alive:
+            member.disk.fail_next_sync()
+
+    def lost_log(self) -> None:
+        """A node loses its log, one at a time: only while every other member is whole."""
+        member = self._any()
+        others = [m for m in self.members if m is not member]
+        if not member.alive or member.replica is None or member.replica.recovering:
+            return
+        if any(m.replica is None or m.replica.recovering for m in others):
+            return
+        if self.world.stats["lost logs under way"]:
+            return
+        member.crash("lost log", power=True)
+        for folder in ("journal", "snapshots"):
+            for name in member.disk.names(folder):
+                member.disk.remove(f"{folder}/{name}")
+            member.disk.sync_folder(folder)
+
+    def heal(self) -> None:
+        """No more faults; everything comes up."""
+        self.world.healed = True
+        self.network.sides = [0] * len(self.members)
+        self.network.cut.clear()
+        for member in self.members:
+            member.paused_until_s = 0.0
+            if not member.alive:
+                self.world.at(0.01, member.start)

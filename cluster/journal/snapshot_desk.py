@@ -1,0 +1,86 @@
+"""Snapshots being written, by their id: what the child process does with snapshot messages, without the process.
+
+Plain and synchronous over a `seams.Disk`, so that the simulator runs exactly this code. A snapshot that cannot be
+finished (no space, not what was announced) is *refused*: given up, its file removed, and said so once. An OSError of
+writing or syncing leaves as it is and is final.
+"""
+
+from __future__ import annotations
+
+from .. import seams
+from ..errors import DamagedError
+from . import snapshot_file
+
+
+class SnapshotDesk:
+    """Each call returns None, or the reason for which the snapshot was refused."""
+
+    def __init__(self, disk: seams.Disk) -> None:
+        self._disk = disk
+        self._writers: dict[bytes, snapshot_file.SnapshotWriter] = {}
+        self._receivers: dict[bytes, snapshot_file.SnapshotReceiver] = {}
+        snapshot_file.remove_partials(disk)
+
+    def begin(self, snapshot_id: bytes, index: int, term: int) -> str | None:
+        """An own snapshot begins; one of the same id begins anew."""
+        self.abort(snapshot_id)
+        try:
+            self._writers[snapshot_id] = snapshot_file.SnapshotWriter(self._disk, snapshot_id, index, term)
+        except seams.NoSpaceError:
+            snapshot_file.remove_partials(self._disk)
+            return "no space"
+        return None
+
+    def chunk(self, snapshot_id: bytes, chunk: bytes) -> str | None:
+        """The chunk follows the others; ignored if the snapshot was given up."""
+        writer = self._writers.get(snapshot_id)
+        if writer is None:
+            return None
+        try:
+            writer.append(chunk)
+        except seams.NoSpaceError:
+            self.abort(snapshot_id)
+            return "no space"
+        return None
+
+    def receive(self, snapshot_id: bytes, index: int, term: int, offset: int, data: bytes) -> str | None:
+        """Raw bytes of a peer's snapshot; offset 0 begins it anew, any other must be where the last bytes ended."""
+        if offset == 0:
+            self.abort(snapshot_id)
+            self._receivers[snapshot_id] = snapshot_file.SnapshotReceiver(self._disk, snapshot_id, index, term)
+        receiver = self._receivers.get(snapshot_id)
+        if receiver is None:
+            return None
+        try:
+            at_its_place = receiver.append(offset, data)
+        except seams.NoSpaceError:
+            self.abort(snapshot_id)
+            return "no space"
+        if not at_its_place:
+            self.abort(snapshot_id)
+            return "bytes are missing"
+        return None
+
+    def commit(self, snapshot_id: bytes) -> str | None:
+        """The snapshot is complete and durable (None), or refused."""
+        unfinished = self._writers.pop(snapshot_id, None) or self._receivers.pop(snapshot_id, None)
+        if unfinished is None:
+            return "given up before"
+        try:
+            unfinished.commit()
+        except seams.NoSpaceError:
+            unfinished.abort()
+            return "no space"
+        except DamagedError as error:
+            return str(error)
+        return None
+
+    def abort(self, snapshot_id: bytes) -> None:
+        """Nothing is left of an unfinished snapshot of that id."""
+        for unfinished in (self._writers.pop(snapshot_id, None), self._receivers.pop(snapshot_id, None)):
+            if unfinished is not None:
+                unfinished.abort()
+
+    def remove_before(self, index: int) -> None:
+        """No complete snapshot below `index` is left."""
+        snapshot_file.remove_snapshots_before(self._disk, index)

@@ -1,0 +1,20 @@
+"""`version`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from .parts import HELP_NAMES, Command
+from .session import option
+
+
+@click.command("version", cls=Command, context_settings=HELP_NAMES)
+@option("--format", "-o", "form", type=click.Choice(["table", "json"]), default="table", help="form of the output")
+def version(form: str) -> None:
+    """Print the version of this program; `strongroom status` names the server's."""
+    from importlib.metadata import version as version_of
+
+    found = version_of("strongroom")
+    click.echo(json.dumps({"version": found}) if form == "json" else f"strongroom {found}")

@@ -1,0 +1,191 @@
+"""One client connection: aiohttp's protocol with our parser, our errors and our clocks.
+
+Touches the transport. Uses private names of aiohttp 3.14 (`PRIVATE_NAMES`; a test holds that they exist): the parser
+can be wrapped, and errors answered with fixed bodies, in no public way. Invariant: nothing that aiohttp says about a
+request, in an answer or in a log, passes here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE
+
+from ..request import RawResponse
+from .errors import WIRE_TEXTS, WireRefusal
+from .headers import Peer, plain_address
+from .listparser import ListParser
+from .render import errors_body
+from .response import WireResponse, wire_bytes
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .accept import Slot
+    from .server import Edge
+
+PRIVATE_NAMES = (
+    "_parser", "_messages", "_reading_paused", "_buffer_paused", "_paused", "_request_in_progress", "_current_request",
+    "_pause_transport_reading", "_resume_transport_reading", "_close", "_force_close", "_waiter",
+)  # fmt: skip
+
+
+class EdgeProtocol(RequestHandler):
+    """A connection. `head_since`, `body_since`, `send_since` are boot seconds, None while that is not awaited."""
+
+    __slots__ = ("body_received", "body_since", "edge", "head_since", "held", "peer", "send_since", "slot")
+
+    def __init__(self, edge: Edge, slot: Slot, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+        super().__init__(edge.manager, loop=loop, **options)
+        self.edge = edge
+        self.slot = slot
+        self.head_since: float | None = None
+        self.body_since: float | None = None
+        self.body_received = 0
+        self.send_since: float | None = None
+        self.held = False
+        self.peer = Peer("", 0, "")
+        self._parser = cast(
+            "Any",
+            ListParser(self._parser, self, head_bytes_max=edge.limits.header_bytes, queue_max=MAX_MSG_QUEUE_SIZE),
+        )
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol. The head's clock starts."""
+        super().connection_made(transport)
+        address, port = transport.get_extra_info("peername")[:2]
+        local = transport.get_extra_info("sockname")[0]
+        secure = transport.get_extra_info("sslcontext") is not None
+        self.peer = Peer(plain_address(address), port, plain_address(local), secure)
+        self.head_since = self.edge.clock.boot()
+        if self.edge.turns.admission.paused:
+            self.hold()
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol. The head's clock runs while a head is incomplete."""
+        super().data_received(data)
+        parser = cast("ListParser | None", self._parser)
+        if parser is None or not parser.in_head:
+            self.head_since = None
+        elif self.head_since is None:
+            self.head_since = self.edge.clock.boot()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See asyncio.Protocol. The address has a connection less."""
+        self.slot.release()
+        super().connection_lost(exc)
+
+    def hold(self) -> None:
+        """Nothing more is read from this client until `unhold`."""
+        self.held = True
+        self._pause_transport_reading()
+
+    def unhold(self) -> None:
+        """Reading goes on, unless a buffer of this connection is full; clocks start again, the delay was ours."""
+        self.held = False
+        now = self.edge.clock.boot()
+        self.head_since = None if self.head_since is None else now
+        self.body_since = None if self.body_since is None else now
+        if not self._reading_paused and not self._buffer_paused:
+            self._resume_transport_reading()
+
+    def _resume_transport_reading(self) -> None:
+        if not self.held:
+            super()._resume_transport_reading()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is in work, waiting or arriving."""
+        parser = cast("ListParser | None", self._parser)
+        return not self._request_in_progress and not self._messages and (parser is None or not parser.in_head)
+
+    def overdue(self, now: float) -> bool:
+        """Whether the client has taken longer than the limits allow: with its head, its body, or reading an answer."""
+        limits = self.edge.limits
+        if self.writing_paused:
+            self.send_since = now if self.send_since is None else self.send_since
+        else:
+            self.send_since = None
+        if self.send_since is not None and now - self.send_since > limits.send_s:
+            return True
+        if self.held:
+            return False
+        if self.head_since is not None and now - self.head_since > limits.head_timeout_s:
+            return True
+        due_s = limits.body_grace_s + self.body_received / limits.body_rate_min_bytes_s
+        return self.body_since is not None and now - self.body_since > due_s
+
+    def expire(self) -> None:
+        """The connection ends; a client that still listens reads 408."""
+        transport = self.transport
+        if transport is None:
+            return
+        if self.writing_paused:
+            transport.abort()
+        elif self.idle and not self.head_begun:
+            self.force_close()  # it never said anything
+        else:
+            transport.write(self._fixed(408))
+            self.force_close()
+
+    @property
+    def head_begun(self) -> bool:
+        """Whether some bytes of a head have come."""
+        parser = cast("ListParser | None", self._parser)
+        return parser is not None and parser.in_head
+
+    def handle_error(
+        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> StreamResponse:
+        """A fixed body for whatever went wrong in or below aiohttp; the record has type and place."""
+        del message  # it quotes the offending line
+        if isinstance(exc, WireRefusal):
+            status = exc.code
+        self.edge.report("request refused" if status < 500 else "request failed", exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        return cast("StreamResponse", WireResponse(self._fixed(status), keep_alive=False))
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """See RequestHandler. Its report, without the text."""
+        del args
+        error = kw.get("exc_info")
+        self.edge.report("connection failed", error if isinstance(error, BaseException) else None)
+
+    def log_debug(self, *args: Any, **kw: Any) -> None:
+        """Nothing: aiohttp's debug lines are about single requests."""
+
+    def _fixed(self, status: int) -> bytes:
+        body = errors_body(WIRE_TEXTS.get(status, WIRE_TEXTS[400]))
+        return wire_bytes(RawResponse(status, body), self.edge.heads, close=True)
+
+
+class Manager(Server):
+    """aiohttp's registry of connections; ours are made by the acceptor."""
+
+    _changed: asyncio.Future[None] | None = None
+
+    async def empty(self) -> None:
+        """Returns when no connection is left."""
+        while self._connections:
+            self._changed = self._loop.create_future()
+            await self._changed
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """See Server. Whoever waits for the last connection looks again."""
+        task = handler._task_handler
+        super().connection_lost(handler, exc)
+        if task is None:
+            self._look_again()
+        else:
+            task.add_done_callback(self._look_again)  # behind the callback that forgets the connection
+
+    def _look_again(self, _task: asyncio.Task[None] | None = None) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
+
+    @property
+    def protocols(self) -> list[EdgeProtocol]:
+        """The open connections."""
+        return [cast("EdgeProtocol", connection) for connection in self.connections]

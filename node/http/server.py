@@ -1,0 +1,249 @@
+"""The HTTP server: listeners, clocks, limits and the one handler behind them.
+
+A shell around the pure parts: reads a request within its limits, hands it to the handler, writes the answer. Touches
+sockets and the loop. Invariants: a request is refused or handed over, never both; every admitted request leaves; an
+exception of the handler becomes a fixed 500 and a record of type and place; a FatalError gets no answer at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from ..request import RawRequest, RawResponse, Refusal
+from .accept import Acceptor, Slot
+from .admission import Turns
+from .errors import BodyTooLargeError, BrokenBodyError, EdgeRefusal, OverloadError
+from .headers import Trust
+from .parse import Head, Wire, complete, parse_head
+from .protocol import EdgeProtocol, Manager
+from .quiet import describe, quiet_libraries
+from .render import errors_body, refused
+from .response import Heads, WireResponse, wire_bytes
+from .seams import Clock, Random, RequestIds
+
+if TYPE_CHECKING:
+    import ssl
+
+    from aiohttp.web import BaseRequest, StreamResponse
+
+    from .limits import HttpLimits
+
+Handler = Callable[[RawRequest], Awaitable[RawResponse]]
+SWEEP_S = 1.0
+LAG_CHECK_S = 0.05
+READ_BUFFER_BYTES = 1 << 16
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+EXEMPT_PATHS = frozenset({"sys/health", "/livez", "/readyz", "/startupz"})
+"""Answered however busy the node is: who probes must tell overload from death."""
+
+
+class Edge:
+    """What the connections of one server share."""
+
+    def __init__(
+        self, limits: HttpLimits, clock: Clock, trust: Trust, loop: asyncio.AbstractEventLoop, logger: logging.Logger,
+        *, secure: bool,
+    ) -> None:  # fmt: skip
+        self.limits = limits
+        self.clock = clock
+        self.trust = trust
+        self.turns = Turns(limits, loop)
+        self.heads = Heads(clock.wall_ns, secure=secure)
+        self.manager: Manager = cast("Manager", None)
+        self._logger = logger
+
+    def report(self, what: str, error: BaseException | None) -> None:
+        """One record: what happened, type and place of the error."""
+        level = logging.ERROR if what == "request failed" else logging.DEBUG
+        self._logger.log(level, "http: %s: %s", what, "no error" if error is None else describe(error))
+
+
+class HttpServer:
+    """One listener and its handler. Use: `await start(...)`, later `await stop(drain_s)`."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        limits: HttpLimits,
+        clock: Clock,
+        random: Random,
+        trust: Trust | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        listener: str = "main",
+        on_fatal: Callable[[BaseException], None] | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self._handler = handler
+        self._limits = limits
+        self._clock = clock
+        self._ids = RequestIds(random)
+        self._trust = trust or Trust()
+        self._ssl = ssl_context
+        self._listener = listener
+        self._on_fatal = on_fatal
+        self._logger = logger or logging.getLogger("strongroom.http")
+        self._timers: list[asyncio.TimerHandle] = []
+        self._expected_lag_check = 0.0
+        self.draining = False
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Requests are served on the address; returns it with the port in use. Raises OSError."""
+        quiet_libraries()
+        self._loop = loop = asyncio.get_running_loop()
+        self.edge = Edge(self._limits, self._clock, self._trust, loop, self._logger, secure=self._ssl is not None)
+        self.edge.manager = Manager(self._serve, loop=loop)
+        self.acceptor = Acceptor(
+            self._protocol,
+            limits=self._limits,
+            clock=self._clock,
+            loop=loop,
+            ssl_context=self._ssl,
+            is_exempt=self._trust.is_proxy,
+            report=self.edge.report,
+        )
+        bound = await self.acceptor.listen(host, port)
+        self._expected_lag_check = self._clock.boot() + LAG_CHECK_S
+        self._timers = [
+            loop.call_later(SWEEP_S, self._sweep_again),
+            loop.call_later(LAG_CHECK_S, self._check_lag_again),
+        ]
+        return bound
+
+    async def stop(self, drain_s: float) -> None:
+        """No connection is left. Requests in work are answered if that takes no more than `drain_s`."""
+        self.draining = True
+        await self.acceptor.close()
+        for protocol in self.edge.manager.protocols:
+            if protocol.idle:
+                protocol.force_close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.edge.manager.empty(), drain_s)
+        await self.edge.manager.shutdown(0.1)
+        for timer in self._timers:
+            timer.cancel()
+
+    def sweep(self) -> None:
+        """Clients that take longer than the limits allow are gone."""
+        self.acceptor.sweep()
+        now = self._clock.boot()
+        for protocol in self.edge.manager.protocols:
+            if protocol.overdue(now):
+                protocol.expire()
+
+    def observe_lag(self, lag_s: float) -> None:
+        """The loop was found `lag_s` late: reading from clients pauses or goes on."""
+        admission = self.edge.turns.admission
+        before = admission.paused
+        after = admission.observe(lag_s)
+        if before == after:
+            return
+        (self.acceptor.pause if after else self.acceptor.resume)()
+        for protocol in self.edge.manager.protocols:
+            (protocol.hold if after else protocol.unhold)()
+
+    def _sweep_again(self) -> None:
+        self._timers[0] = self._loop.call_later(SWEEP_S, self._sweep_again)
+        self.sweep()
+
+    def _check_lag_again(self) -> None:
+        now = self._clock.boot()
+        self.observe_lag(now - self._expected_lag_check)
+        self._expected_lag_check = now + LAG_CHECK_S
+        self._timers[1] = self._loop.call_later(LAG_CHECK_S, self._check_lag_again)
+
+    def _protocol(self, slot: Slot) -> asyncio.BaseProtocol:
+        return EdgeProtocol(
+            self.edge,
+            slot,
+            loop=self._loop,
+            keepalive_timeout=self._limits.keepalive_s,
+            access_log=None,
+            logger=self._logger,
+            max_line_size=self._limits.line_bytes,
+            max_field_size=self._limits.line_bytes,
+            max_headers=self._limits.headers,
+            auto_decompress=False,
+            lingering_time=self._limits.linger_s,
+            read_bufsize=READ_BUFFER_BYTES,
+        )
+
+    async def _serve(self, request: BaseRequest) -> StreamResponse:
+        """The one handler aiohttp knows."""
+        protocol = cast("EdgeProtocol", request.protocol)
+        close = not request.keep_alive
+        head: Head | None = None
+        try:
+            head = parse_head(_wire(request), protocol.peer, self._trust, self._limits)
+            response = await self._admitted(request, protocol, head)
+        except Refusal as refusal:
+            close = close or (isinstance(refusal, EdgeRefusal) and refusal.close)
+            response = self._refused(refusal, head)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last handler: whatever it is, the client gets a fixed 500
+            self.edge.report("request failed", error)
+            response = RawResponse(500, errors_body(["internal error"]))
+        except BaseException as error:
+            protocol.force_close()
+            if self._on_fatal is not None:
+                self._on_fatal(error)
+            raise
+        close = close or self.draining
+        data = wire_bytes(
+            response,
+            self.edge.heads,
+            close=close,
+            old=request.version.minor == 0,
+            head_only=request.method == "HEAD",
+            namespace=head.facts.namespace if head is not None else None,
+        )
+        return cast("StreamResponse", WireResponse(data, keep_alive=not close))
+
+    async def _admitted(self, request: BaseRequest, protocol: EdgeProtocol, head: Head) -> RawResponse:
+        address = head.facts.remote_address
+        await self.edge.turns.enter(address, exempt=head.path in EXEMPT_PATHS)
+        try:
+            raw = await self._body(request, protocol, head)
+            return await self._handler(
+                complete(head, raw, self._ids.next(), protocol.peer, self._listener, self._limits)
+            )
+        finally:
+            self.edge.turns.leave(address)
+
+    async def _body(self, request: BaseRequest, protocol: EdgeProtocol, head: Head) -> bytes:
+        if (request.content_length or 0) > self._limits.body_bytes:
+            raise BodyTooLargeError
+        content = request.content
+        if content.at_eof():
+            return b""
+        if head.wants_continue and protocol.transport is not None and not content.total_bytes:
+            protocol.transport.write(CONTINUE)
+        protocol.body_since, protocol.body_received = self._clock.boot(), 0
+        parts: list[bytes] = []
+        try:
+            while protocol.body_received <= self._limits.body_bytes and (part := await content.readany()):
+                parts.append(part)
+                protocol.body_received += len(part)
+        except Exception:  # noqa: BLE001 - aiohttp has many names for a client that broke off
+            raise BrokenBodyError from None
+        finally:
+            protocol.body_since = None
+        if protocol.body_received > self._limits.body_bytes:
+            raise BodyTooLargeError
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _refused(self, refusal: Refusal, head: Head | None) -> RawResponse:
+        if isinstance(refusal, OverloadError):
+            return refused(refusal, applied="no", write_id=head.facts.write_id if head is not None else None)
+        return refused(refusal)
+
+
+def _wire(request: BaseRequest) -> Wire:
+    message: Any = request._message
+    body_bytes = None if message.chunked else request.content_length or 0
+    return Wire(message.method, message.path, tuple(message.version), message.raw_headers, body_bytes)
