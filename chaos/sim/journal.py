@@ -176,9 +176,12 @@ class SimWriter:
         if not records:
             self._log_busy = False
             self._guard(self._log.idle)
-            self._guard(self._log.tidy)
+            if self._alive():
+                self._guard(self._log.tidy)
             return
         self._guard(self._log.write, [b"".join(records)], self._sequence)
+        if not self._alive():
+            return
         self._world.at(self.sync_time(), self._sync, sum(map(len, records)))
 
     def _sync(self, written_bytes: int) -> None:
@@ -202,6 +205,8 @@ class SimWriter:
         sequence, ballot = self._ballots[-1]
         self._ballots.clear()
         self._guard(self._ballot_file.write, sequence, encode_ballot(ballot))
+        if not self._alive():
+            return
         self._world.at(self.sync_time(), self._sync_ballot)
 
     def _sync_ballot(self) -> None:

@@ -82,9 +82,18 @@ class SimMember:
 
     # ---- life
     def start(self) -> None:
-        """A new life: ballot, log and snapshot are read as the product does."""
+        """A new life: ballot, log and snapshot are read as the product does. A disk that fails now ends it at once."""
         if self.alive:
             return
+        try:
+            self._begin_life()
+        except OSError:
+            self.alive = False
+            self.disk.kill()
+            self.world.stats["failed starts"] += 1
+            self.world.at(0.05, self.start)
+
+    def _begin_life(self) -> None:
         world = self.world
         self.life += 1
         life = self.life

@@ -168,7 +168,7 @@ def _drop_old(disk: seams.Disk, recovered: Recovered) -> None:
 
     On stable storage before the writer starts: later starts rely on an old tail that was cut staying cut.
     """
-    for number in recovered.numbers:
+    for number in reversed(recovered.numbers):
         name = wal.segment_name(number)
         if number in recovered.ends:
             file = disk.open(name)
@@ -178,5 +178,4 @@ def _drop_old(disk: seams.Disk, recovered: Recovered) -> None:
             file.close()
         else:
             disk.remove(name)
-    if recovered.numbers:
-        disk.sync_folder(wal.FOLDER)
+            disk.sync_folder(wal.FOLDER)  # newest first, one by one: what begins the row must not go before the rest

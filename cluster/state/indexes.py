@@ -38,11 +38,8 @@ _NOTHING: Facts = (None, 0)
 
 def facts(table: int, record: bytes | None) -> Facts:
     """What the indexes need to know of a record of TOKEN, LEASE or WRITE_ID."""
-    if record is None:
-        return _NOTHING
-    try:
-        view: Any = records.decode(_KINDS[table], record)
-    except Exception:  # noqa: BLE001 - RecursionError and UnicodeDecodeError come beside MsgspecError; X2
+    view: Any = None if record is None else records.readable(_KINDS[table], record)
+    if view is None:
         return _NOTHING
     if table == TOKEN:
         return view.parent, max(view.expires_ns, 0)

@@ -258,8 +258,8 @@ class State:
                 yield from logical(key, slot)
 
     def token_children(self, token: bytes) -> Iterator[bytes]:
-        """See View."""
-        return iter(tuple(self.indexes.children.get(token, ())))
+        """See View. The state must not change while the iteration goes on."""
+        return iter(self.indexes.children.get(token, ()))
 
     def list(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> Names:
         """See View. Above pathtree.LIST_PART_MAX names ask in parts, or the loop stands still."""

@@ -11,6 +11,7 @@ Invariants
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from . import bags
@@ -120,8 +121,8 @@ class Overlay:
     def token_children(self, token: bytes) -> Iterator[bytes]:
         """See View."""
         pending = self._pending.get(TOKEN, {})
-        known = [child for child in self.state.token_children(token) if child not in pending]
-        return iter((*known, *self._children.get(token, ())))
+        known = (child for child in self.state.token_children(token) if child not in pending)
+        return chain(known, self._children.get(token, ()))
 
     def list(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> Names:
         """See View. Costs what the whole folder costs where something below it is pending."""

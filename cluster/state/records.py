@@ -230,6 +230,14 @@ def decode(kind: type[R], record: bytes) -> R:
     return view
 
 
+def readable(kind: type[R], record: bytes) -> R | None:
+    """The record as `kind`, or None for bytes of another shape. Never raises."""
+    try:
+        return decode(kind, record)
+    except Exception:  # noqa: BLE001 - RecursionError and UnicodeDecodeError come beside MsgspecError
+        return None
+
+
 def change(kind: type[Record], record: bytes, **fields: Any) -> bytes:
     """The record with the named fields set; elements beyond those `kind` knows survive."""
     names = kind.__struct_fields__

@@ -272,9 +272,8 @@ def verify_digest(state: State) -> Iterator[bool | None]:
     try:
         for table, items in pin.shards():
             for key, held in items:
-                entries = logical(key, held) if table == SECRET else iter([(table, key, *split(held))])
-                for entry_table, entry_key, _, record in entries:
-                    digest ^= state.fingerprint(entry_table, entry_key, record)
+                for name_table, name, record in _named(table, key, held):
+                    digest ^= state.fingerprint(name_table, name, record)
                     hashed_bytes += len(record) + 200  # what hashing a small record costs beside its bytes
                 if hashed_bytes >= VERIFY_BYTES:
                     hashed_bytes = 0
@@ -282,6 +281,14 @@ def verify_digest(state: State) -> Iterator[bool | None]:
         yield digest.to_bytes(DIGEST_BYTES, "little") == pin.end.digest
     finally:
         pin.release()
+
+
+def _named(table: int, key: bytes, held: Any) -> Iterator[tuple[int, bytes, bytes]]:
+    if table != SECRET:
+        yield table, key, split(held)[1]
+        return
+    for name_table, name, _, record in logical(key, held):
+        yield name_table, name, record
 
 
 def discard(state: State) -> Iterator[None]:

@@ -32,7 +32,7 @@ def list_(session: Session, detailed: bool) -> None:
     """List the audit devices."""
     reply = session.call("GET", "sys/audit")
     rows = []
-    for path, device in sorted(reply.data.items()):
+    for path, device in reply.entries:
         row = [path, device.get("type"), device.get("description") or "n/a"]
         rows.append([*row, device.get("local"), device.get("options")] if detailed else row)
     header = ("Path", "Type", "Description", "Local", "Options") if detailed else ("Path", "Type", "Description")

@@ -66,6 +66,11 @@ class Reply:
         return value if isinstance(value, dict) else {}
 
     @property
+    def entries(self) -> list[tuple[str, dict[str, Any]]]:
+        """The objects in `data` by name, sorted: mounts, devices."""
+        return [(name, value) for name, value in sorted(self.data.items()) if isinstance(value, dict)]
+
+    @property
     def errors(self) -> list[str]:
         """The server's texts, Go's list marks removed."""
         texts = self.document.get("errors")

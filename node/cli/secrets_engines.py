@@ -32,7 +32,7 @@ def list_(session: Session, detailed: bool) -> None:
     """List the mounted secret engines."""
     reply = session.call("GET", "sys/mounts")
     rows = []
-    for path, mount in sorted(reply.data.items()):
+    for path, mount in reply.entries:
         row = [path, mount.get("type"), mount.get("accessor"), mount.get("description") or "n/a"]
         config = mount.get("config") or {}
         more = [config.get("default_lease_ttl"), config.get("max_lease_ttl"), mount.get("options"), mount.get("uuid")]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .failures import OutcomeUnknown, Refused
-from .http import Connection, Reply, Settings, target
+from .http import READS, Connection, Reply, Settings, target
 from .jsontext import encode, one_line
 from .output import Output, remark
 from .parts import HELP_NAMES, Command, LongOption
@@ -78,7 +78,7 @@ def failure(
     """The error that an answer means, with what to do next. Pure."""
     lines = [f"{method} {path}: the server answered {reply.status}"]
     lines += [f"  * {one_line(text)}" for text in reply.errors]
-    if reply.applied == "unknown":
+    if reply.applied == "unknown" and method not in READS:
         lines += ["The write may or may not have been applied.", _resolve(write_id)]
         return OutcomeUnknown("\n".join(lines))
     if reply.applied == "yes":
@@ -106,6 +106,8 @@ def _advice(path: str, reply: Reply, *, has_token: bool) -> str | None:
             return "`strongroom operator unseal`, with a key of each of several holders"
         case 503:
             return f"nothing was changed; try again in {wait or '1'} s, and see `strongroom status`"
+        case 504:
+            return "the time was up; try again, and see `strongroom status`"
         case 429:
             return f"nothing was changed; try again in {wait or '1'} s"
         case _:

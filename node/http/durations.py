@@ -20,6 +20,7 @@ UNIT_NS = {
 }
 DURATION_NS_MAX = (1 << 63) - 1
 TEXT_MAX = 64
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}d?")
 _ECHO = re.compile(r"[0-9A-Za-z.+\-]{1,12}")
 _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
 
@@ -29,14 +30,12 @@ class DurationError(ValueError):
 
 
 def parse_duration_ns(text: str) -> int:
-    """Nanoseconds of `text`: plain digits are seconds, `d` is 24 hours, all else is Go's grammar; may be negative.
+    """Nanoseconds of `text`: plain integers are seconds, `d` is 24 hours, all else is Go's grammar; may be negative.
 
     Raises DurationError.
     """
-    if text.isascii() and text.isdigit():
-        return _bounded(int(text) * UNIT_NS["s"] if len(text) <= TEXT_MAX else DURATION_NS_MAX + 1, text)
-    if text[-1:] == "d" and text[:-1].isascii() and text[:-1].isdigit() and len(text) <= TEXT_MAX:
-        return _bounded(int(text[:-1]) * 24 * UNIT_NS["h"], text)
+    if _WHOLE.fullmatch(text):
+        return _bounded(int(text.removesuffix("d")) * (24 * UNIT_NS["h"] if text[-1] == "d" else UNIT_NS["s"]), text)
     return _go_duration_ns(text)
 
 
@@ -70,6 +69,6 @@ def _go_duration_ns(text: str) -> int:
 
 
 def _bounded(duration_ns: int, text: str) -> int:
-    if duration_ns > DURATION_NS_MAX:
+    if abs(duration_ns) > DURATION_NS_MAX:
         raise DurationError(f"time: invalid duration{quoted(text)}")
     return duration_ns

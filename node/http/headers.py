@@ -129,8 +129,8 @@ def check_host(values: Sequence[str], peer: Peer, trust: Trust) -> None:
         raise BadRequestError("the Host header must come exactly once")
     host = values[0].lower()
     if host.startswith("["):
-        name, _, port = host[1:].partition("]")
-        port = port.removeprefix(":") if port.startswith(":") or not port else "?"
+        name, bracket, port = host[1:].partition("]")
+        port = port.removeprefix(":") if bracket and port[:1] in {"", ":"} else "?"
     else:
         name, _, port = host.partition(":")
     if port and not (port.isascii() and port.isdigit()):

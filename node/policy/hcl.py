@@ -22,7 +22,7 @@ from cluster import StrongroomError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TEXT_CHARACTERS_MAX = 64 * 1024  # some 20 ms of parsing on the event loop; real policies have a few thousand
+TEXT_CHARACTERS_MAX = 48 * 1024  # at most about 30 ms of parsing on the event loop; real policies have a few thousand
 DEPTH_MAX = 16
 NUMBER_CHARACTERS_MAX = 40
 

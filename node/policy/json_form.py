@@ -23,8 +23,7 @@ def parse(text: str) -> ObjectNode:
     reader = _Reader(text)
     value = reader.value(0)
     reader.end()
-    if not isinstance(value, ObjectNode):
-        raise HclError(value.place.line, value.place.column, "policy must be a JSON object")
+    assert isinstance(value, ObjectNode)  # only text that begins with "{" comes here
     return value
 
 

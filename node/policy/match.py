@@ -183,8 +183,6 @@ def _may_lie_below(pattern: str, prefix: str) -> bool:
     is_prefix = pattern.endswith("*")
     ours, wanted = pattern.removesuffix("*").split("/"), prefix.split("/")[:-1]
     for index, segment in enumerate(wanted):
-        if index >= len(ours):
-            return False
         is_last = index == len(ours) - 1
         if ours[index] not in {"+", segment} and not (is_prefix and is_last and segment.startswith(ours[index])):
             return False

@@ -29,8 +29,8 @@ class Model:
     """Operations as records, in order. `reported`: the newest sequence that was said to be durable."""
 
     def __init__(self) -> None:
-        self.records: list[bytes] = []
-        self.sequence = 0
+        self.records: list[bytes] = [wal.reset_record(1, 0, 0)]  # what a new log begins with
+        self.sequence = 1
         self.reported = 0
         self.base = (0, 0)
         self.last = 0

@@ -42,7 +42,11 @@ class FakeView:
         later = [name for name in sorted(names) if name > after]
         return later[:limit] if limit else later
 
+    def contents(self) -> dict[int, dict[bytes, tuple[int, bytes]]]:
+        return {table: dict(records) for table, records in self.tables.items() if records}
+
     def apply(self, draft: Draft) -> None:
+        """Installs the draft at the next index."""
         for table, key, index in draft.expects:
             found = self.tables[table].get(key)
             assert (0 if found is None else found[0]) == index
@@ -134,11 +138,11 @@ class Bench:
 
     def refused(self, operation: str, path: str, body: object = None, query: dict[str, str] | None = None) -> Refusal:
         """The refusal, with nothing changed."""
-        before = {table: dict(records) for table, records in self.view.tables.items()}
+        before = self.view.contents()
         try:
             self.ask(operation, path, body, query)
         except Refusal as refusal:
-            assert before == {table: dict(records) for table, records in self.view.tables.items()}
+            assert before == self.view.contents()
             return refusal
         raise AssertionError("not refused")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 
 import pytest
@@ -90,10 +91,8 @@ def test_parts_of_a_second_are_cut_off_toward_zero(text, duration_s):
 @given(st.text(max_size=20))
 def test_any_text_is_a_duration_or_a_duration_error(text):
     """Nothing else is ever raised."""
-    try:
+    with contextlib.suppress(DurationError):
         parse_duration(text)
-    except DurationError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -114,6 +113,6 @@ def test_an_instant_has_nanoseconds_without_trailing_zeros(time_ns, text):
 @given(st.integers(0, 2**63 - 1))
 def test_an_instant_names_the_second_it_is_in(time_ns):
     """Checked against the standard library's reading of the whole second."""
-    read = dt.datetime.fromisoformat(rfc3339(time_ns - time_ns % NS).replace("Z", "+00:00"))
+    read = dt.datetime.fromisoformat(rfc3339(time_ns - time_ns % NS))
 
     assert int(read.timestamp()) == time_ns // NS

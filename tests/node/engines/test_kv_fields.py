@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes import make_request
 from node.engines.fields import (
     FieldError,
     ignored_warnings,
@@ -20,6 +19,7 @@ from node.engines.fields import (
     to_texts,
 )
 from node.request import Operation
+from tests.node.engines.fakes import make_request
 
 _NO_INT = "'' cannot parse value as 'int': strconv.ParseInt: invalid syntax"
 
@@ -71,8 +71,17 @@ def test_what_is_no_integer_is_refused(given_value, detail):
 
 @pytest.mark.parametrize(
     ("given_value", "flag"),
-    [(b"true", True), (b"false", False), (b'"true"', True), (b'"F"', False), (b"1", True), (b"0", False)]
-    + [(b"null", False), (b'""', False), ("T", True)],
+    [
+        (b"true", True),
+        (b"false", False),
+        (b'"true"', True),
+        (b'"F"', False),
+        (b"1", True),
+        (b"0", False),
+        (b"null", False),
+        (b'""', False),
+        ("T", True),
+    ],
 )
 def test_a_boolean_is_taken_from_many_forms(given_value, flag):
     """Go's ParseBool."""
@@ -221,8 +230,10 @@ def test_a_write_is_asked_by_its_body_and_a_read_by_its_query():
         (
             ["path"],
             [
-                "Endpoint replaced the value of these parameters with the values captured from the endpoint's path: "
-                "[path]"
+                (
+                    "Endpoint replaced the value of these parameters with the values captured from the endpoint's path: "
+                    "[path]"
+                )
             ],
         ),
     ],

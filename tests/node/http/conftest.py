@@ -111,7 +111,7 @@ class Site:
     async def ask(self, *parts: bytes) -> Reply:
         """The answer to bytes on a connection of their own."""
         client = await self.connect()
-        reply = await client.send(*parts).reply(head_only=parts[0].startswith(b"HEAD "))
+        reply = await client.send(*parts).reply(head_only=parts[0] == b"HEAD")
         await client.close()
         return reply
 

@@ -141,9 +141,9 @@ def test_a_damaged_stream_never_makes_a_message_the_python_parser_does_not_see(m
             pass
         wanted = seen(expected)
 
-    if error is None:
-        assert [path for _, path, _ in found] == [path for _, path, _ in wanted][: len(found)]
-        assert [method for method, _, _ in found] == [method for method, _, _ in wanted][: len(found)]
+    pairs = list(zip(found, wanted, strict=False))
+    assert [mine[:2] for mine, _ in pairs] == [theirs[:2] for _, theirs in pairs]
+    assert error is not None or len(found) <= len(wanted)
 
 
 @pytest.mark.parametrize("method", [b"LINK", b"UNLINK", b"COPY", b"MOVE"])
@@ -207,7 +207,8 @@ async def test_an_upgrade_never_happens(upgrade):
 
     found, error = take(parser, [head + plain(b"LIST")])
 
-    assert (found, error) == ([], 400) if upgrade == b"websocket" else ([m for m, _, _ in found] == ["GET", "LIST"])
+    expected = ([], 400) if upgrade == b"websocket" else (["GET", "LIST"], None)
+    assert ([method for method, _, _ in found], error) == expected
 
 
 async def test_nothing_is_read_behind_the_last_request_of_a_connection():

@@ -227,6 +227,13 @@ def test_deny_within_one_document_wins_too() -> None:
     assert acl('path "x" { policy = "read" }\npath "/x" { policy = "deny" }').capabilities("x") == ["deny"]
 
 
+def test_a_policy_that_grants_twice_is_named_once() -> None:
+    """Two stanzas of one policy are one granting policy."""
+    compiled = acl('path "x" { policy = "read" }\npath "x" { policy = "write" }')
+
+    assert compiled.check("read", "x").granting_policies == ("p0",)
+
+
 def test_a_stanza_without_capabilities_hides_the_wider_one() -> None:
     """It is the one that counts, and it grants nothing."""
     compiled = acl('path "kv/*" { capabilities = ["read"] }\npath "kv/x" { }')

@@ -1,0 +1,46 @@
+"""From the names of policies to what they allow: reads policy records, compiles access control lists.
+
+Pure but for a memo of parsed texts, which are a function of their key and no secrets. Invariant: a policy that is
+named and does not exist grants nothing; one that is stored and cannot be read denies everything, because what it
+denies cannot be known.
+Source: Vault API, "Policies".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from cluster import Policy, Table, View, look
+
+from ..policy import Acl, Document, Identity, PolicyError, builtin, parse_policy
+
+_DOCUMENTS_MAX = 2_048
+_NOTHING = Acl({})
+
+
+def policy_text(view: View, name: str) -> str | None:
+    """The text of a policy (its name is normalised); "" for root, None where there is none."""
+    if name == builtin.ROOT:
+        return ""
+    if name == builtin.RESPONSE_WRAPPING:
+        return builtin.RESPONSE_WRAPPING_TEXT
+    found = look(view, Table.POLICY, Policy, name.encode())
+    return None if found is None else found[1].text
+
+
+def acl_of(view: View, names: Iterable[str], identity: Identity | None = None) -> Acl:
+    """What the named policies allow together."""
+    wanted = tuple(names)
+    if builtin.ROOT in wanted:
+        return Acl.ROOT
+    texts = [(name, text) for name in wanted if (text := policy_text(view, name)) is not None]
+    try:
+        return Acl.compile([(name, _document(text)) for name, text in texts], identity)
+    except PolicyError:
+        return _NOTHING
+
+
+@lru_cache(maxsize=_DOCUMENTS_MAX)
+def _document(text: str) -> Document:
+    return parse_policy(text)

@@ -1,0 +1,255 @@
+"""Creating tokens: what a token may give to its children.
+
+Pure. Invariants
+  C1  without root or sudo, a child has no policy its parent has not, no period, no chosen id, and a parent
+  C2  only root makes root, and an expiring root makes none that lives for ever
+  C3  a token of limited uses makes no children
+  C4  an id that is taken stays taken while anything below it is left: a new token of the old id would otherwise bring
+      the revoked children of the old one back
+Source: Vault API, "Token auth method: create token".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cluster import Draft, Sweep, Table, Token, View, look
+
+from ..engines.base import Context, Plan
+from ..engines.durations import DurationError
+from ..engines.fields import Given, parameters, to_bool, to_int
+from ..engines.system.routes import Captures
+from ..policy import PolicyError, builtin
+from ..request import Answer, RawRequest, Refusal
+from .access import policy_text
+from .token_lookup import auth_block
+from .token_revoke import SWEEP_KIND, sweep_key
+from .token_ttl import TTL_S_MAX, Wish, decide_ttl_s
+from .tokens import DEPTH_MAX, NS, TokenView, depth, find_valid, new_raw_token, new_secret, put_token
+from .typed_fields import to_names, to_pairs, to_text, to_ttl_s
+
+FIELDS = frozenset(
+    {
+        "display_name",
+        "entity_alias",
+        "explicit_max_ttl",
+        "id",
+        "lease",
+        "meta",
+        "no_default_policy",
+        "no_parent",
+        "num_uses",
+        "period",
+        "policies",
+        "renewable",
+        "ttl",
+        "type",
+    }
+)
+ID_WARNING = (
+    "Supplying a custom ID for the token uses the weaker SHA1 hashing instead of the more secure SHA2-256 HMAC for "
+    "token obfuscation. SHA1 hashed tokens on the wire leads to less secure lookups."
+)
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9-]")
+_ID = re.compile(r"[!-~]{1,256}")  # what a header can carry
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """The fields of a request, in their types."""
+
+    id: str = ""
+    policies: list[str] = field(default_factory=list)
+    meta: dict[str, str] = field(default_factory=dict)
+    no_parent: bool = False
+    no_default_policy: bool = False
+    renewable: bool = True
+    type: str = ""
+    display_name: str = ""
+    num_uses: int = 0
+    entity_alias: str = ""
+    ttl: str = ""
+    period: str = ""
+    explicit_max_ttl: str = ""
+
+    def __repr__(self) -> str:
+        return "<_Wanted>"
+
+
+def decide_create(context: Context, request: RawRequest, _captures: Captures) -> Plan:
+    """create: a child of the caller, or an orphan where sudo asks for one."""
+    return _create(context, request, "auth/token/create", orphan=False)
+
+
+def decide_create_orphan(context: Context, request: RawRequest, _captures: Captures) -> Plan:
+    """create-orphan: a token without a parent, for whoever may use this path."""
+    return _create(context, request, "auth/token/create-orphan", orphan=True)
+
+
+def _create(context: Context, request: RawRequest, path: str, *, orphan: bool) -> Plan:
+    wanted = _wanted(parameters(request))
+    view, now_ns = context.view, context.now_ns
+    parent = find_valid(view, context.caller.token_key, now_ns)
+    if parent is None:
+        raise Refusal(400, "parent token lookup failed: no parent found")
+    if parent.record.num_uses > 0:
+        raise Refusal(400, "restricted use token cannot generate child tokens")
+    may_all = context.caller.is_root or context.caller.has_sudo
+    _check_plain(wanted)
+    warnings = _check_id(context, wanted.id, may_all=may_all)
+    policies = _policies(wanted, parent.record, may_all=may_all)
+    if wanted.no_parent and not may_all:
+        raise Refusal(400, "root or sudo privileges required to create orphan token")
+    record = Token(
+        accessor=new_secret(context.random).encode(),
+        policies=policies,
+        created_ns=now_ns,
+        num_uses=wanted.num_uses,
+        display_name=_display_name(wanted.display_name),
+        path=path,
+        meta=wanted.meta or None,
+        no_default_policy=wanted.no_default_policy,
+    )
+    if not (orphan or wanted.no_parent):
+        _inherit(view, record, parent)
+    warnings += _live(context, record, wanted, parent.record, may_all=may_all)
+    warnings += [f'Policy "{name}" does not exist' for name in policies if policy_text(view, name) is None]
+    return _plan(context, record, wanted.id, parent, warnings)
+
+
+def _plan(context: Context, record: Token, given_id: str, parent: TokenView, warnings: list[str]) -> Plan:
+    raw_token = given_id or new_raw_token(context.random)
+    key = context.sealing.token_hash(raw_token)
+    draft = Draft()
+    put_token(draft, context.sealing, key, record, fresh=not given_id)
+    if record.parent is not None:
+        draft.expect(Table.TOKEN, parent.key, parent.index)
+    ttl_s = record.creation_ttl_s
+    block = auth_block(record, raw_token, ttl_s, orphan=record.parent is None)
+    return Plan(Answer(auth=block, warnings=warnings or None), draft, secret_answer=True)
+
+
+def _wanted(given: Mapping[str, Given]) -> _Wanted:
+    """Raises FieldError."""
+    wanted = _Wanted()
+    for name in ("id", "type", "display_name", "entity_alias", "period", "explicit_max_ttl"):
+        setattr(wanted, name, to_text(name, given.get(name)))
+    wanted.ttl = to_text("ttl", given.get("ttl")) or to_text("lease", given.get("lease"))
+    wanted.policies = to_names("policies", given.get("policies"))
+    wanted.meta = to_pairs("meta", given.get("meta"))
+    for name in ("no_parent", "no_default_policy", "renewable"):
+        if name in given:
+            setattr(wanted, name, to_bool(name, given[name]))
+    wanted.num_uses = to_int("num_uses", given.get("num_uses"))
+    return wanted
+
+
+def _check_plain(wanted: _Wanted) -> None:
+    """What can be refused by looking at one field."""
+    if wanted.entity_alias:
+        raise Refusal(400, "'entity_alias' is only allowed in combination with token role")
+    if wanted.type == "batch":
+        raise Refusal(400, "batch tokens are not supported by this version")
+    if wanted.type not in {"", "service"}:
+        raise Refusal(400, "invalid 'token_type' value")
+    if wanted.num_uses < 0:
+        raise Refusal(400, "number of uses cannot be negative")
+
+
+def _check_id(context: Context, given_id: str, *, may_all: bool) -> list[str]:
+    """The warning about a chosen id; Refusal where it may not be chosen."""
+    if not given_id:
+        return []
+    if not may_all:
+        raise Refusal(400, "root or sudo privileges required to specify token id")
+    for prefix in ("hvs.", "s."):
+        if given_id.startswith(prefix):
+            raise Refusal(400, f"custom token ID cannot have the '{prefix}' prefix")
+    if "." in given_id:
+        raise Refusal(400, "custom token ID cannot have a '.' in the value")
+    if not _ID.fullmatch(given_id):
+        raise Refusal(400, "custom token ID must be 1 to 256 visible ASCII characters")
+    view, key = context.view, context.sealing.token_hash(given_id)
+    is_taken = (
+        view.get(Table.TOKEN, key) is not None
+        or look(view, Table.SWEEP, Sweep, sweep_key(SWEEP_KIND, key)) is not None
+        or any(True for _ in view.token_children(key))
+    )
+    if is_taken:
+        raise Refusal(400, "cannot create a token with a duplicate ID")
+    return [ID_WARNING]
+
+
+def _policies(wanted: _Wanted, parent: Token, *, may_all: bool) -> list[str]:
+    """The child's policies, sorted; Refusal where the parent may not give them."""
+    add_default = False
+    policies = set(builtin.normalise_names(wanted.policies))
+    if not wanted.policies:
+        policies = set(parent.policies)
+    elif may_all:
+        add_default = True
+    elif not policies <= set(parent.policies):
+        raise Refusal(400, "child policies must be subset of parent")
+    else:
+        add_default = builtin.DEFAULT in parent.policies
+    try:
+        builtin.assignable_names(policies)
+    except PolicyError as error:
+        raise Refusal(400, str(error)) from None
+    if builtin.ROOT in policies:
+        if builtin.ROOT not in parent.policies:
+            raise Refusal(400, "root tokens may not be created without parent token being root")
+        return [builtin.ROOT]
+    if add_default:
+        policies.add(builtin.DEFAULT)
+    if wanted.no_default_policy:
+        policies.discard(builtin.DEFAULT)
+    return sorted(policies)
+
+
+def _inherit(view: View, record: Token, parent: TokenView) -> None:
+    """The token becomes a child: bound to its parent's life, entity and networks."""
+    if depth(view, parent.record) + 1 >= DEPTH_MAX:
+        raise Refusal(400, f"the token has {DEPTH_MAX - 1} ancestors: its children would be too many generations deep")
+    record.parent = parent.key
+    record.entity_id = parent.record.entity_id
+    record.bound_cidrs = parent.record.bound_cidrs
+
+
+def _live(context: Context, record: Token, wanted: _Wanted, parent: Token, *, may_all: bool) -> list[str]:
+    """Sets how long the token lives, and returns the warnings about it."""
+    record.explicit_max_ttl_s = _ttl_s(wanted.explicit_max_ttl, "explicit_max_ttl")
+    record.period_s = _ttl_s(wanted.period, "period")
+    if record.period_s and not may_all:
+        raise Refusal(400, "root or sudo privileges required to create periodic token")
+    ttl_s = _ttl_s(wanted.ttl, "ttl")
+    warnings: list[str] = []
+    if record.period_s or ttl_s or builtin.ROOT not in record.policies:
+        wish = Wish(ttl_s=ttl_s, period_s=record.period_s, explicit_max_ttl_s=record.explicit_max_ttl_s)
+        ttl_s, warnings = decide_ttl_s(wish, context.mount, context.now_ns, context.now_ns)
+    else:
+        ttl_s = record.explicit_max_ttl_s
+    if not ttl_s and parent.expires_ns:
+        raise Refusal(400, "expiring root tokens cannot create non-expiring root tokens")
+    if not ttl_s:
+        record.bound_cidrs = None
+    record.renewable = wanted.renewable and ttl_s > 0
+    record.creation_ttl_s = ttl_s
+    record.expires_ns = context.now_ns + ttl_s * NS if ttl_s else 0
+    return warnings
+
+
+def _ttl_s(text: str, name: str) -> int:
+    try:
+        ttl_s = to_ttl_s(text)
+    except DurationError as error:
+        raise Refusal(400, str(error)) from None
+    if ttl_s < 0:
+        raise Refusal(400, f"{name} must be positive")
+    return min(ttl_s, TTL_S_MAX)
+
+
+def _display_name(given: str) -> str:
+    return _NOT_IN_NAMES.sub("-", f"token-{given}").removesuffix("-") if given else "token"

@@ -1,0 +1,143 @@
+"""Revoking: one small fact makes a token and everything below it unreachable at once; sweeps remove the rest later.
+
+Pure. Invariants
+  R1  no descendant of a revoked token is valid, however many there are, from the same index on
+  R2  a fact of revocation never grows with the tree
+Source: Vault API, "Token auth method" (revoke, revoke-orphan).
+"""
+
+from __future__ import annotations
+
+from cluster import Draft, Record, Sweep, Table, Token, View, look, records
+
+from ..engines.base import Context, Plan
+from ..engines.fields import parameters
+from ..engines.system.routes import Captures, permission_denied
+from ..request import Answer, RawRequest, Refusal
+from .tokens import ORPHANER, TokenView, find_by_accessor, find_raw, find_valid
+from .typed_fields import to_text
+
+SWEEP_KIND = "token"
+ORPHANS_MAX = 900  # children re-parented in one transaction; more are cut off by what stays of the parent
+
+FIELDS_TOKEN = frozenset({"token"})
+FIELDS_ACCESSOR = frozenset({"accessor"})
+
+
+def sweep_key(kind: str, target: bytes) -> bytes:
+    """Key of a sweep's record."""
+    return kind.encode() + b"\0" + target
+
+
+def revoke_token(view: View, draft: Draft, token: TokenView) -> None:
+    """The draft drops the token and its accessor; with children it also asks for the sweep of its tree."""
+    _drop_token(view, draft, token)
+    if any(True for _ in view.token_children(token.key)):
+        _put(view, draft, Table.SWEEP, sweep_key(SWEEP_KIND, token.key), Sweep(kind=SWEEP_KIND, target=token.key))
+
+
+def expire_token(view: View, key: bytes, index: int, now_ns: int) -> Draft | None:
+    """The facts that drop exactly the token that was written at `index` and has expired; None if it lives or is gone.
+
+    A renewal in between moved the index, and the token lives on.
+    """
+    found = look(view, Table.TOKEN, Token, key)
+    if found is None or found[0] != index or not 0 < found[1].expires_ns <= now_ns:
+        return None
+    draft = Draft()
+    revoke_token(view, draft, TokenView(key, *found))
+    return draft
+
+
+def decide_revoke(context: Context, request: RawRequest, _captures: Captures) -> Plan:
+    """revoke: 204 whether or not the token was there."""
+    raw_token = _required_token(request)
+    return _revoke(context, find_raw(context.view, context.sealing, raw_token, context.now_ns))
+
+
+def decide_revoke_self(context: Context, _request: RawRequest, _captures: Captures) -> Plan:
+    """revoke-self: whoever asks is gone, with all descendants."""
+    return _revoke(context, find_valid(context.view, context.caller.token_key, context.now_ns))
+
+
+def decide_revoke_accessor(context: Context, request: RawRequest, _captures: Captures) -> Plan:
+    """revoke-accessor: an unknown accessor is a warning, no error."""
+    token = find_by_accessor(context.view, required_accessor(request), context.now_ns)
+    if token is None:
+        return Plan(Answer(warnings=["No token found with this accessor"]))
+    return _revoke(context, token)
+
+
+def decide_revoke_orphan(context: Context, request: RawRequest, _captures: Captures) -> Plan:
+    """revoke-orphan (sudo): the token alone is gone, its children live on as orphans.
+
+    Beyond ORPHANS_MAX children the token's record stays as an orphaner: valid for nobody, parent of orphans.
+    """
+    if not (context.caller.is_root or context.caller.has_sudo):
+        raise permission_denied()
+    raw_token = _required_token(request)
+    view = context.view
+    token = find_raw(view, context.sealing, raw_token, context.now_ns)
+    if token is None:
+        raise Refusal(400, "token to revoke not found")
+    draft = Draft()
+    children = []
+    for child in view.token_children(token.key):
+        children.append(child)
+        if len(children) > ORPHANS_MAX:
+            _leave_orphaner(view, draft, token)
+            return Plan(Answer(), draft)
+    _drop_token(view, draft, token)
+    for key in children:
+        found = view.get(Table.TOKEN, key)
+        if found is not None:
+            draft.expect(Table.TOKEN, key, found[0])
+            draft.put(Table.TOKEN, key, records.change(Token, found[1], parent=None))
+    return Plan(Answer(), draft)
+
+
+def required_accessor(request: RawRequest) -> str:
+    """The accessor in the request. Raises Refusal with 400 where there is none."""
+    accessor = to_text("accessor", parameters(request).get("accessor"))
+    if not accessor:
+        raise Refusal(400, "missing accessor", wrapped=True)
+    return accessor
+
+
+def _required_token(request: RawRequest) -> str:
+    raw_token = to_text("token", parameters(request).get("token"))
+    if not raw_token:
+        raise Refusal(400, "missing token ID")
+    return raw_token
+
+
+def _revoke(context: Context, token: TokenView | None) -> Plan:
+    draft = Draft()
+    if token is not None:
+        revoke_token(context.view, draft, token)
+    return Plan(Answer(), draft)
+
+
+def _drop_token(view: View, draft: Draft, token: TokenView) -> None:
+    draft.expect(Table.TOKEN, token.key, token.index)
+    draft.drop(Table.TOKEN, token.key)
+    _drop_accessor(view, draft, token)
+
+
+def _drop_accessor(view: View, draft: Draft, token: TokenView) -> None:
+    found = view.get(Table.ACCESSOR, token.record.accessor)
+    if found is not None:
+        draft.expect(Table.ACCESSOR, token.record.accessor, found[0])
+        draft.drop(Table.ACCESSOR, token.record.accessor)
+
+
+def _leave_orphaner(view: View, draft: Draft, token: TokenView) -> None:
+    draft.expect(Table.TOKEN, token.key, token.index)
+    draft.put(Table.TOKEN, token.key, Token(type=ORPHANER, created_ns=token.record.created_ns, renewable=False))
+    _drop_accessor(view, draft, token)
+
+
+def _put(view: View, draft: Draft, table: Table, key: bytes, record: Record) -> None:
+    found = view.get(table, key)
+    draft.expect(table, key, 0 if found is None else found[0])
+    draft.put(table, key, record)

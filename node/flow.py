@@ -1,0 +1,315 @@
+"""One request, from the edge to the answer: who, may they, audit, do, audit, answer. The order is the whole point.
+
+  write, on the leader    who? → may they? → audit the request → [who, may: again → decide → propose] → applied →
+                          audit the response → answer        (nothing is awaited inside the brackets)
+  write, elsewhere        forwarded whole to the leader; its answer is returned as it is
+  read, on any node       a read barrier → who? → may they? → look up → audit request and response → answer
+
+Invariants
+  F1  nothing is answered before its audit record is written; a device that cannot write means 500
+  F2  a refusal, too, is a linearizable read: on the leader it leaves only when the log end it was decided at is applied
+  F3  a request that was forwarded is never forwarded again
+  F4  a request by a token with limited uses goes to the leader, and the use is in the same transaction
+  F5  the outcome of a failed write is said: applied no, unknown or yes
+Source: Vault internals, "Request handling"; docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cluster import (
+    DamagedError,
+    Draft,
+    NotLeaderError,
+    SealedError,
+    StrongroomError,
+    Table,
+    UnavailableError,
+    UnknownOutcomeError,
+    View,
+)
+
+from . import policy
+from .auth import tokens
+from .auth.token_use import join, use_token
+from .auth.tokens import TokenView
+from .engines.base import Caller, Context, Plan
+from .engines.system.routes import no_handler, unsupported_path
+from .http.render import errors_body, refused, respond
+from .request import WRITES, Answer, Operation, RawRequest, RawResponse, Refusal
+from .writes import Repetition, WriteIds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cluster import Member
+
+    from .audit_port import AuditPort
+    from .indexes import IndexHeaders
+    from .registry import Registry, Routed
+
+RETRY_AFTER_S = 1
+
+
+@dataclass(slots=True)
+class Judged:
+    """A request that may go on."""
+
+    routed: Routed
+    operation: Operation
+    token: TokenView | None
+    caller: Caller
+    granting: tuple[str, ...] = ()
+
+
+class AuditFailedError(Exception):
+    """No device took the record: the request must not be answered."""
+
+
+class Flow:
+    """The request path of one node."""
+
+    def __init__(
+        self,
+        member: Member,
+        registry: Registry,
+        audit: AuditPort,
+        write_ids: WriteIds,
+        indexes: IndexHeaders,
+        forward: Callable[[RawRequest], Any],
+    ) -> None:
+        self._member = member
+        self._registry = registry
+        self._audit = audit
+        self._write_ids = write_ids
+        self._indexes = indexes
+        self._forward = forward
+
+    async def handle(self, request: RawRequest) -> RawResponse:
+        """The answer to a request below a mount. Never raises but for cancellation and broken invariants."""
+        try:
+            return await self._handle(request)
+        except Refusal as refusal:
+            return refused(refusal)
+        except SealedError:
+            return refused(Refusal(503, "Vault is sealed"))
+        except UnknownOutcomeError:
+            return self._outcome(request, 504, "the outcome of the write is unknown", "unknown")
+        except StrongroomError as error:
+            if isinstance(error, DamagedError):
+                return RawResponse(500, errors_body(["internal error"]))
+            return self._outcome(request, 503, str(error), "no", retry=True)
+        except AuditFailedError:
+            return RawResponse(500, errors_body(["1 error occurred:\n\t* internal error\n\n"]))
+
+    def _outcome(self, request: RawRequest, status: int, text: str, applied: str, *, retry: bool = False) -> RawResponse:
+        body = errors_body([text], applied=applied, write_id=request.write_id)
+        return RawResponse(status, body, [("Retry-After", str(RETRY_AFTER_S))] if retry else [])
+
+    async def _handle(self, request: RawRequest) -> RawResponse:
+        member = self._member
+        state = member.view
+        if request.index_states:
+            self._indexes.check(request.index_states)
+        routed = self._registry.route(state, request.path)
+        if request.operation in WRITES or self._decides(routed, request) or self._limited(request):
+            if member.is_leader:
+                return await self._write(request)
+            return await self._elsewhere(request)
+        served = "lease" if False else "readindex"  # noqa: SIM210 - leases are a further milestone
+        await member.read_barrier()
+        return await self._read(request, served)
+
+    def _decides(self, routed: Routed | None, request: RawRequest) -> bool:
+        return routed is not None and routed.engine is not None and routed.engine.is_write(
+            request.operation, routed.path
+        )
+
+    def _limited(self, request: RawRequest) -> bool:
+        """F4. Judged on applied state: a token that is not here yet is looked up again behind the barrier."""
+        member = self._member
+        assert member.values is not None
+        token = tokens.find_raw(member.view, member.values, request.token, member.now_ns())
+        return token is not None and token.record.num_uses != 0
+
+    async def _elsewhere(self, request: RawRequest) -> RawResponse:
+        if request.forwarded_from is not None:
+            raise NotLeaderError(self._member.leader_id)  # F3
+        response = await self._forward(request)
+        assert isinstance(response, RawResponse)
+        return response
+
+    # ---- who, and may they
+    def _judge(self, view: View, request: RawRequest, now_ns: int, *, pending: bool) -> Judged:
+        """Raises Refusal as Vault would: first the token, then the route, then the policy."""
+        member = self._member
+        assert member.values is not None
+        routed = self._registry.route(view, request.path, pending=pending)
+        auth_mount = routed.mount_path if routed is not None and routed.mount_path.startswith("auth/") else ""
+        if policy.builtin.is_unauthenticated(request.path, auth_mount):
+            token = tokens.authenticate(view, member.values, request.token, now_ns, request.remote_address)
+            if routed is None:
+                raise no_handler(request.path)
+            caller = tokens.caller_of(token, now_ns) if token is not None else Caller()
+            return Judged(routed, request.operation, token, caller)
+        token = tokens.authenticate(view, member.values, request.token, now_ns, request.remote_address)
+        if token is None:
+            raise Refusal(403, "permission denied")
+        acl = self._registry.acl(view, tuple(token.record.policies), pending=pending)
+        operation = self._operation(view, request, routed, now_ns, token)
+        decision = acl.check(
+            operation,
+            request.path,
+            body=_body_of(request, operation),
+            wrap_ttl_s=request.wrap_ttl_s,
+        )
+        sudo = decision.sudo or decision.is_root
+        if not decision.allowed or (policy.builtin.needs_sudo(request.path, operation) and not sudo):
+            raise Refusal(403, "permission denied", wrapped=True)
+        if routed is None:
+            raise no_handler(request.path)
+        caller = tokens.caller_of(token, now_ns, has_sudo=sudo)
+        return Judged(routed, operation, token, caller, decision.granting_policies)
+
+    def _operation(
+        self, view: View, request: RawRequest, routed: Routed | None, now_ns: int, token: TokenView
+    ) -> Operation:
+        """Create where the path has an existence check and nothing is there."""
+        if request.operation is not Operation.UPDATE or routed is None or routed.engine is None:
+            return request.operation
+        context = self._context(view, routed, now_ns, tokens.caller_of(token, now_ns))
+        exists = routed.engine.exists(context, routed.path)
+        return Operation.CREATE if exists is False else Operation.UPDATE
+
+    def _context(self, view: View, routed: Routed, now_ns: int, caller: Caller) -> Context:
+        member = self._member
+        assert member.values is not None
+        return Context(
+            view=view,
+            now_ns=now_ns,
+            random=member.random.bytes,
+            sealing=member.values,
+            caller=caller,
+            mount_path=routed.mount_path,
+            mount=routed.mount,
+        )
+
+    # ---- read
+    async def _read(self, request: RawRequest, served: str) -> RawResponse:
+        member = self._member
+        state, now_ns = member.view, member.now_ns()
+        index = state.applied_index
+        judged: Judged | None = None
+        try:
+            judged = self._judge(state, request, now_ns, pending=False)
+            answer = self._ask(judged, request, state, now_ns)
+        except Refusal as refusal:
+            response = refused(refusal)
+            await self._audited(request, judged, None, refusal)
+            return self._indexes.add(response, index, served) if request.token else response
+        response = respond(request.id, answer)
+        await self._audited(request, judged, answer, None)
+        return self._indexes.add(response, index, served)
+
+    def _ask(self, judged: Judged, request: RawRequest, view: View, now_ns: int) -> Answer:
+        engine = judged.routed.engine
+        if engine is None:
+            raise unsupported_path()
+        request.operation = judged.operation
+        return engine.read(self._context(view, judged.routed, now_ns, judged.caller), request, judged.routed.path)
+
+    async def _audited(
+        self, request: RawRequest, judged: Judged | None, answer: Answer | None, refusal: Refusal | None
+    ) -> None:
+        if self._audit.enabled and not await self._audit.both(request, judged, answer, refusal):
+            raise AuditFailedError
+
+    # ---- write
+    async def _write(self, request: RawRequest) -> RawResponse:
+        member = self._member
+        replica = member.running
+        judged: Judged | None = None
+        refusal: Refusal | None = None
+        try:
+            judged = self._judge(replica.overlay, request, replica.now_ns(), pending=replica.overlay_pending)
+        except Refusal as error:
+            refusal = error
+        if self._audit.enabled and not await self._audit.request(request, judged, refusal):
+            raise AuditFailedError
+        index, done = await member.write(lambda view, now_ns: self._decide(view, now_ns, request))
+        return await self._applied(request, judged, index, done)
+
+    def _decide(self, view: View, now_ns: int, request: RawRequest) -> tuple[Draft, Any]:
+        """Inside the brackets: judged again on the overlay, decided, to be proposed in the same turn."""
+        replica = self._member.running
+        try:
+            judged = self._judge(view, request, now_ns, pending=replica.overlay_pending)
+            if judged.routed.engine is None:
+                raise unsupported_path()
+            remembered = self._write_ids.look(view, request, judged.token, now_ns)
+            if remembered is not None:
+                return Draft(), remembered
+            return self._plan(view, now_ns, request, judged)
+        except Refusal as refusal:
+            return Draft(), refusal
+
+    def _plan(self, view: View, now_ns: int, request: RawRequest, judged: Judged) -> tuple[Draft, Any]:
+        engine = judged.routed.engine
+        assert engine is not None
+        use = Draft()
+        if judged.token is not None and judged.token.record.num_uses:
+            view, use = use_token(view, judged.token)
+            judged.caller.num_uses = judged.token.record.num_uses - 1
+        asked = request.operation
+        request.operation = judged.operation
+        try:
+            context = self._context(view, judged.routed, now_ns, judged.caller)
+            plan = engine.decide(context, request, judged.routed.path)
+        except Refusal as refusal:
+            return use, refusal  # a use is paid by a refused request, too
+        finally:
+            request.operation = asked
+        draft = join(use, plan.draft)
+        if not draft.empty:
+            self._write_ids.remember(view, draft, request, judged.token, plan, now_ns)
+        return draft, plan
+
+    async def _applied(self, request: RawRequest, judged: Judged | None, index: int, done: Any) -> RawResponse:
+        answer: Answer | None = None
+        refusal: Refusal | None = None
+        if isinstance(done, Refusal):
+            refusal = done
+            response = refused(refusal)
+        elif isinstance(done, Repetition):
+            response = done.response
+        else:
+            assert isinstance(done, Plan)
+            answer = done.answer
+            response = respond(request.id, answer)
+        if self._audit.enabled and not await self._audit.response(request, judged, answer, refusal):
+            if answer is not None and not getattr(done, "draft", Draft()).empty:
+                return self._outcome(request, 500, "1 error occurred:\n\t* internal error\n\n", "yes")
+            raise AuditFailedError
+        if isinstance(done, Plan) and done.after is not None:
+            done.after()
+        if request.write_id is not None:
+            response.headers.append(("X-Strongroom-Write-Id", request.write_id))
+        if request.token is None:
+            return response
+        return self._indexes.add(response, index or self._member.view.applied_index, "forwarded" if request.forwarded_from else "leader")
+
+
+def _body_of(request: RawRequest, operation: Operation) -> Any:
+    if operation in {Operation.READ, Operation.LIST, Operation.SCAN}:
+        return dict(request.query)
+    try:
+        return request.body.values
+    except msgspec.MsgspecError:
+        return {}
+
+
+__all__ = ["AuditFailedError", "Flow", "Judged", "Table", "UnavailableError"]

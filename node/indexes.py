@@ -1,0 +1,71 @@
+"""Index headers: which state an answer reflects, and the states a client has seen.
+
+`X-Vault-Index` is base64("v1:<cluster id>:<index>:0:<hex HMAC>"), the form Vault's Go client parses. Pure.
+Invariant: an index without a valid HMAC of this cluster is 400; a valid one needs no waiting of its own, because a
+strong read never reflects less than anything that was acknowledged before it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from typing import TYPE_CHECKING
+
+from .request import RawResponse, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cluster import Member
+
+VERSION = "v1"
+
+
+class IndexHeaders:
+    """Makes and checks."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self._last: tuple[int, str] = (-1, "")
+
+    def _mac(self) -> Callable[[bytes], bytes]:
+        return self._member.running.sealer.keyring.index_mac
+
+    def state(self, index: int) -> str:
+        """The value of X-Vault-Index."""
+        if self._last[0] != index:
+            text = f"{VERSION}:{self._cluster()}:{index}:0"
+            mac = self._mac()(text.encode()).hex()
+            self._last = (index, base64.b64encode(f"{text}:{mac}".encode()).decode())
+        return self._last[1]
+
+    def _cluster(self) -> str:
+        raw = self._member.running.sealer.keyring.cluster_id.hex()
+        return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
+
+    def check(self, states: tuple[str, ...]) -> int:
+        """The highest index a client has seen. Raises Refusal(400) for a state that is not this cluster's."""
+        highest = 0
+        for state in states:
+            try:
+                text, _, mac = base64.b64decode(state, validate=True).decode("ascii").rpartition(":")
+                version, cluster, index, _ = text.split(":")
+                number = int(index)
+            except (ValueError, binascii.Error):
+                raise Refusal(400, "X-Vault-Index is not a state of this cluster") from None
+            expected = self._mac()(text.encode()).hex()
+            if version != VERSION or cluster != self._cluster() or not hmac.compare_digest(mac, expected):
+                raise Refusal(400, "X-Vault-Index is not a state of this cluster")
+            highest = max(highest, number)
+        return highest
+
+    def add(self, response: RawResponse, index: int, served: str) -> RawResponse:
+        """The answer with the index it reflects, and who served it how."""
+        response.headers += [
+            ("X-Strongroom-Index", str(index)),
+            ("X-Vault-Index", self.state(index)),
+            ("X-Strongroom-Node", self._member.settings.node_id),
+            ("X-Strongroom-Served", served),
+        ]
+        return response

@@ -1,0 +1,113 @@
+"""What a path means on this node: mounts, engines, compiled policies, as of a view.
+
+Caches over applied state, told by the state of every change; on the leader's overlay, where a mount or policy may be
+proposed and not yet applied, the caches are by-passed for that table.
+Invariants: the longest mount path that is a prefix of the path, segment by segment, decides; a cache is never older
+than the state that is read beside it.
+Source: Vault API, "Paths"; Vault concepts, "Policies".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cluster import Mount, Policy, Table, View, records
+
+from . import policy
+from .engines.base import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ACLS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A path below a mount."""
+
+    mount_path: str
+    mount: Mount
+    engine: Engine | None  # None: a mountable type without paths
+    path: str  # what follows the mount path
+
+
+class Registry:
+    """Mounts and policies, cached over applied state."""
+
+    def __init__(self, engine_for: Callable[[Mount], Engine | None]) -> None:
+        self._engine_for = engine_for
+        self._mounts: dict[str, tuple[Mount, Engine | None]] | None = None
+        self._acls: dict[tuple[str, ...], policy.Acl] = {}
+        self.epoch = 0  # moves when a mount or policy changes
+
+    # ---- following the state
+    def changed(self, _index: int, transaction: Any) -> None:
+        """A listener of the state: drop what may have changed."""
+        for table, *_ in (*transaction.puts, *transaction.drops):
+            if table == Table.MOUNT:
+                self._mounts = None
+                self.epoch += 1
+            elif table == Table.POLICY:
+                self._acls.clear()
+                self.epoch += 1
+
+    def forget(self) -> None:
+        """The whole state was replaced."""
+        self._mounts = None
+        self._acls.clear()
+        self.epoch += 1
+
+    # ---- mounts
+    def _all(self, view: View, *, pending: bool) -> Mapping[str, tuple[Mount, Engine | None]]:
+        if pending:
+            return self._read(view)
+        if self._mounts is None:
+            self._mounts = self._read(view)
+        return self._mounts
+
+    def _read(self, view: View) -> dict[str, tuple[Mount, Engine | None]]:
+        found = {}
+        for key, _, record in view.items(Table.MOUNT):
+            mount = records.decode(Mount, record)
+            found[key.decode()] = (mount, self._engine_for(mount))
+        return found
+
+    def route(self, view: View, path: str, *, pending: bool = False) -> Routed | None:
+        """The mount of a path, or None."""
+        mounts = self._all(view, pending=pending)
+        probe = path if path.endswith("/") else f"{path}/"
+        end = len(probe)
+        while (end := probe.rfind("/", 0, end)) >= 0:
+            found = mounts.get(probe[: end + 1])
+            if found is not None:
+                return Routed(probe[: end + 1], found[0], found[1], path[end + 1 :])
+        return None
+
+    # ---- policies
+    def acl(self, view: View, names: tuple[str, ...], *, pending: bool = False) -> policy.Acl:
+        """The merged rules of the named policies; names without a policy grant nothing."""
+        if pending:
+            return _compile(view, names)
+        found = self._acls.get(names)
+        if found is None:
+            if len(self._acls) >= ACLS_MAX:
+                self._acls.clear()
+            found = self._acls[names] = _compile(view, names)
+        return found
+
+
+def _compile(view: View, names: tuple[str, ...]) -> policy.Acl:
+    if "root" in names:
+        return policy.Acl.ROOT
+    documents = []
+    for name in names:
+        if name == policy.builtin.RESPONSE_WRAPPING:
+            documents.append((name, policy.parse_policy(policy.builtin.RESPONSE_WRAPPING_TEXT)))
+            continue
+        stored = view.get(Table.POLICY, name.encode())
+        if stored is not None:
+            documents.append((name, policy.parse_policy(records.decode(Policy, stored[1]).text)))
+    return policy.Acl.compile(documents)
