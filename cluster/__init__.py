@@ -13,7 +13,16 @@ from .errors import (
     UnknownOutcomeError,
     WrongKeyError,
 )
-from .state import records
+from .coordinator import Seed, find_cluster, run_init
+from .initialise import AlreadyInitialisedError
+from .keyring.seal import InvalidShareError, NewSeal, Unsealed, WrongSharesError, init_problem, open_envelope
+from .keyring.unsealers.shamir import ShamirUnsealer
+from .links.certs import certificate_der
+from .links.transport import CallError, NotSentError, Tls, tls_contexts
+from .member import Member, MemberAddress, MemberSettings
+from .raft.chassis import Timing
+from .seams import SystemClock, SystemRandom
+from .state import records, sweeps, write_ids
 from .state.records import (
     Accessor,
     AuditDevice,
@@ -24,7 +33,6 @@ from .state.records import (
     Floor,
     KeyringRecord,
     Lease,
-    Member,
     Mount,
     Policy,
     Record,
@@ -41,42 +49,65 @@ from .state.view import View, look
 from .values import ValueSealing
 
 __all__ = [
-    "EVERYTHING",
-    "QUIET",
+    "SystemClock",
+    "SystemRandom",
+    "certificate_der",
     "Accessor",
+    "AlreadyInitialisedError",
     "AuditDevice",
     "AuditHead",
+    "CallError",
     "Config",
     "DamagedError",
     "Draft",
+    "EVERYTHING",
     "Entry",
     "Fact",
     "Floor",
+    "InvalidShareError",
     "KeyringRecord",
     "Lease",
     "Member",
+    "MemberAddress",
+    "MemberSettings",
     "Mount",
+    "NewSeal",
     "NotInitialisedError",
     "NotLeaderError",
+    "NotSentError",
     "OverloadedError",
     "Policy",
+    "QUIET",
     "Record",
     "Salt",
     "SealedError",
     "Secret",
+    "Seed",
+    "ShamirUnsealer",
     "StrongroomError",
     "Sweep",
     "Table",
+    "Timing",
+    "Tls",
     "Token",
     "Transaction",
     "UnavailableError",
     "UnknownOutcomeError",
+    "Unsealed",
     "ValueSealing",
     "Version",
     "View",
     "WriteId",
     "WrongKeyError",
+    "WrongSharesError",
+    "find_cluster",
+    "init_problem",
     "look",
+    "open_envelope",
     "records",
+    "run_init",
+    "sweeps",
+    "tls_contexts",
     "version_key",
+    "write_ids",
 ]

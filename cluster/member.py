@@ -209,6 +209,15 @@ class Member:
             )
             await self.links.start(*settings.listen)
 
+    async def hand_over(self) -> None:
+        """Another member leads, if one can; this one goes on serving."""
+        replica = self.replica
+        if replica is None or not replica.is_leader or not replica.transfer_leadership():
+            return
+        end = self.clock.boot() + HAND_OVER_S
+        while replica.is_leader and self.clock.boot() < end:
+            await asyncio.sleep(0.01)
+
     async def stop(self) -> None:
         """Hand over, stop, wipe. Not a seal: the next start may unseal by itself."""
         await self._leave()
@@ -371,10 +380,7 @@ class Member:
             return
         self._sealing = True
         try:
-            if replica.is_leader and replica.transfer_leadership():
-                end = self.clock.boot() + HAND_OVER_S
-                while replica.is_leader and self.clock.boot() < end:
-                    await asyncio.sleep(0.01)
+            await self.hand_over()
             self.replica = None
             if self._timer is not None:
                 self._timer.cancel()

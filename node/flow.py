@@ -16,6 +16,7 @@ Source: Vault internals, "Request handling"; docs/architecture.md.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,11 @@ from .auth.tokens import TokenView
 from .engines.base import Caller, Context, Plan
 from .engines.system.routes import no_handler, unsupported_path
 from .http.render import errors_body, refused, respond
-from .request import WRITES, Answer, Operation, RawRequest, RawResponse, Refusal
+from .request import Answer, Operation, RawRequest, RawResponse, Refusal
 from .writes import Repetition, WriteIds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from cluster import Member
 
@@ -88,6 +89,7 @@ class Flow:
         self._write_ids = write_ids
         self._indexes = indexes
         self._forward = forward
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def handle(self, request: RawRequest) -> RawResponse:
         """The answer to a request below a mount. Never raises but for cancellation and broken invariants."""
@@ -115,19 +117,22 @@ class Flow:
         state = member.view
         if request.index_states:
             self._indexes.check(request.index_states)
-        routed = self._registry.route(state, request.path)
-        if request.operation in WRITES or self._decides(routed, request) or self._limited(request):
-            if member.is_leader:
-                return await self._write(request)
-            return await self._elsewhere(request)
-        served = "lease" if False else "readindex"  # noqa: SIM210 - leases are a further milestone
-        await member.read_barrier()
-        return await self._read(request, served)
+        if not self._decides(state, request):
+            await member.read_barrier()
+            if not self._decides(member.view, request):  # the mount, or the token, may only now be here
+                return await self._read(request, "readindex")
+        self._write_ids.give(request, member.now_ns())
+        if member.is_leader:
+            return await self._write(request)
+        return await self._elsewhere(request)
 
-    def _decides(self, routed: Routed | None, request: RawRequest) -> bool:
-        return routed is not None and routed.engine is not None and routed.engine.is_write(
-            request.operation, routed.path
-        )
+    def _decides(self, view: View, request: RawRequest) -> bool:
+        """Whether the leader decides: a write, or a request that spends a use of its token."""
+        routed = self._registry.route(view, request.path)
+        engine = None if routed is None else routed.engine
+        if engine is not None and routed is not None and engine.is_write(request.operation, routed.path):
+            return True
+        return self._limited(request)
 
     def _limited(self, request: RawRequest) -> bool:
         """F4. Judged on applied state: a token that is not here yet is looked up again behind the barrier."""
@@ -142,6 +147,50 @@ class Flow:
         response = await self._forward(request)
         assert isinstance(response, RawResponse)
         return response
+
+    async def elsewhere(self, request: RawRequest) -> RawResponse:
+        """Forward a local path's request to the leader."""
+        return await self._elsewhere(request)
+
+    async def judged(self, request: RawRequest, do: Callable[[RawRequest], Awaitable[Answer]]) -> RawResponse:
+        """A local path that needs a token: judged on state behind a read barrier, audited, done, audited.
+
+        Raises as `handle` catches.
+        """
+        member = self._member
+        await member.read_barrier()
+        state, now_ns = member.view, member.now_ns()
+        judged: Judged | None = None
+        refusal: Refusal | None = None
+        try:
+            judged = self._judge(state, request, now_ns, pending=False)
+        except Refusal as error:
+            refusal = error
+        if self._audit.enabled and not await self._audit.request(request, judged, refusal):
+            return RawResponse(500, errors_body(["internal error"]))
+        answer: Answer | None = None
+        if refusal is None:
+            try:
+                answer = await do(request)
+            except Refusal as error:
+                refusal = error
+        if self._audit.enabled and not await self._audit.response(request, judged, answer, refusal):
+            return RawResponse(500, errors_body(["internal error"]))
+        if refusal is not None:
+            return refused(refusal)
+        assert answer is not None
+        return self._indexes.add(respond(request.id, answer), state.applied_index, "readindex")
+
+    def after_answer(self, action: Callable[[], Awaitable[None]]) -> None:
+        """Let `action` happen once the answer of the present request had time to leave."""
+        loop = asyncio.get_running_loop()
+
+        def begin() -> None:
+            task = loop.create_task(_run(action))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        loop.call_soon(begin)
 
     # ---- who, and may they
     def _judge(self, view: View, request: RawRequest, now_ns: int, *, pending: bool) -> Judged:
@@ -301,6 +350,10 @@ class Flow:
         if request.token is None:
             return response
         return self._indexes.add(response, index or self._member.view.applied_index, "forwarded" if request.forwarded_from else "leader")
+
+
+async def _run(action: Callable[[], Awaitable[None]]) -> None:
+    await action()
 
 
 def _body_of(request: RawRequest, operation: Operation) -> Any:

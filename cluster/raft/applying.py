@@ -23,6 +23,7 @@ from ..links.messages import Ack, Append, Diverged
 from ..state import stamp, transaction
 from ..state.machine import Outcome, State
 from ..state.overlay import Overlay
+from ..state.tables import Table
 from .chassis import CONFIGURATION, LEADER, NO_OP, TRANSACTION, Timing
 from .snapshots import Snapshots
 
@@ -159,6 +160,11 @@ class Applying(Snapshots):
                 self._settling.append((end, callback))
 
         self.read_index(confirmed)
+
+    @property
+    def overlay_pending(self) -> bool:
+        """A mount or a policy is proposed and not applied: caches over applied state do not hold for the overlay."""
+        return self.overlay.touches(Table.MOUNT, Table.POLICY)
 
     @property
     def waiting(self) -> int:

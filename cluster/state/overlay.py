@@ -44,6 +44,10 @@ class Overlay:
     def __len__(self) -> int:
         return sum(map(len, self._pending.values()))
 
+    def touches(self, *tables: int) -> bool:
+        """Whether a record of one of the tables is pending."""
+        return any(self._pending.get(table) for table in tables)
+
     # ---- changing
     def add(self, index: int, transaction: Transaction) -> None:
         """The transaction was proposed at this index."""

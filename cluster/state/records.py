@@ -161,7 +161,7 @@ class Member(Record):
 
 
 class AuditDevice(Record):
-    """An enabled audit device. Key: its path with the slash. `box` is the sealed HMAC salt."""
+    """An enabled audit device. Key: its path with the slash. `box` is the sealed HMAC salt, bound to `rid`."""
 
     type: str = "file"
     description: str = ""
@@ -169,6 +169,7 @@ class AuditDevice(Record):
     local: bool = False
     salt_id: int = 0
     box: bytes = b""
+    rid: bytes = b""
 
 
 class AuditHead(Record):

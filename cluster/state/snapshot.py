@@ -293,8 +293,8 @@ def _named(table: int, key: bytes, held: Any) -> Iterator[tuple[int, bytes, byte
 
 def discard(state: State) -> Iterator[None]:
     """Empties a state that nobody looks at any more, in short steps: freeing a gigabyte at once stops the loop."""
-    for shards in (state.secrets, *state.tables.values()):
-        for shard in shards:
+    for table in (SECRET, *state.tables):
+        for shard in state.shards(table):
             if shard:
                 shard.clear()
                 yield

@@ -8,12 +8,15 @@ Source: Vault API, "Policies".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from cluster import Policy, Table, View, look
 
 from ..policy import Acl, Document, Identity, PolicyError, builtin, parse_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _DOCUMENTS_MAX = 2_048
 _NOTHING = Acl({})

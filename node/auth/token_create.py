@@ -12,23 +12,26 @@ Source: Vault API, "Token auth method: create token".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from cluster import Draft, Sweep, Table, Token, View, look
+from cluster import Draft, Table, Token, View, sweeps
 
 from ..engines.base import Context, Plan
 from ..engines.durations import DurationError
 from ..engines.fields import Given, parameters, to_bool, to_int
-from ..engines.system.routes import Captures
 from ..policy import PolicyError, builtin
 from ..request import Answer, RawRequest, Refusal
 from .access import policy_text
 from .token_lookup import auth_block
-from .token_revoke import SWEEP_KIND, sweep_key
 from .token_ttl import TTL_S_MAX, Wish, decide_ttl_s
 from .tokens import DEPTH_MAX, NS, TokenView, depth, find_valid, new_raw_token, new_secret, put_token
 from .typed_fields import to_names, to_pairs, to_text, to_ttl_s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..engines.system.routes import Captures
 
 FIELDS = frozenset(
     {
@@ -174,7 +177,7 @@ def _check_id(context: Context, given_id: str, *, may_all: bool) -> list[str]:
     view, key = context.view, context.sealing.token_hash(given_id)
     is_taken = (
         view.get(Table.TOKEN, key) is not None
-        or look(view, Table.SWEEP, Sweep, sweep_key(SWEEP_KIND, key)) is not None
+        or view.get(Table.SWEEP, sweeps.sweep_key(sweeps.TOKEN_KIND, key)) is not None
         or any(True for _ in view.token_children(key))
     )
     if is_taken:

@@ -7,11 +7,10 @@ Source: Vault API, "Token auth method: lookup".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster import Accessor, Table, Token, View, records
 
-from ..engines.base import Context
 from ..engines.fields import parameters
 from ..engines.instants import rfc3339
 from ..engines.system.routes import Captures, permission_denied
@@ -19,6 +18,9 @@ from ..request import Answer, RawRequest, Refusal
 from .token_revoke import required_accessor
 from .tokens import NS, TokenView, find_by_accessor, find_raw, find_valid, is_orphan
 from .typed_fields import to_text
+
+if TYPE_CHECKING:
+    from ..engines.base import Context
 
 
 def auth_block(record: Token, raw_token: str, ttl_s: int, *, orphan: bool) -> dict[str, Any]:

@@ -7,17 +7,21 @@ Source: Vault API, "Token auth method: renew".
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cluster import Draft, Table, Token, records
 
 from ..engines.base import Context, Plan
 from ..engines.fields import parameters, to_seconds
-from ..engines.system.routes import Captures
 from ..request import Answer, RawRequest, Refusal
 from .token_lookup import auth_block, invalid_accessor
 from .token_revoke import required_accessor
 from .token_ttl import TTL_S_MAX, Wish, current_ttl_s, decide_ttl_s
 from .tokens import NS, TokenView, find_by_accessor, find_raw, find_valid, is_orphan
 from .typed_fields import to_text
+
+if TYPE_CHECKING:
+    from ..engines.system.routes import Captures
 
 FIELDS_TOKEN = frozenset({"token", "increment"})
 FIELDS_SELF = frozenset({"token", "increment"})  # clients send the token along

@@ -2,13 +2,13 @@
 
 Pure. Invariants
   R1  no descendant of a revoked token is valid, however many there are, from the same index on
-  R2  a fact of revocation never grows with the tree
+  R2  a revocation fits into one transaction, however large the tree and its records are
 Source: Vault API, "Token auth method" (revoke, revoke-orphan).
 """
 
 from __future__ import annotations
 
-from cluster import Draft, Record, Sweep, Table, Token, View, look, records
+from cluster import Draft, Table, Token, View, records, sweeps
 
 from ..engines.base import Context, Plan
 from ..engines.fields import parameters
@@ -17,36 +17,19 @@ from ..request import Answer, RawRequest, Refusal
 from .tokens import ORPHANER, TokenView, find_by_accessor, find_raw, find_valid
 from .typed_fields import to_text
 
-SWEEP_KIND = "token"
-ORPHANS_MAX = 900  # children re-parented in one transaction; more are cut off by what stays of the parent
+# Children re-parented in one transaction; more are cut off by what stays of the parent.
+ORPHANS_MAX = 900
+ORPHANS_BYTES_MAX = 1_000_000
 
 FIELDS_TOKEN = frozenset({"token"})
 FIELDS_ACCESSOR = frozenset({"accessor"})
-
-
-def sweep_key(kind: str, target: bytes) -> bytes:
-    """Key of a sweep's record."""
-    return kind.encode() + b"\0" + target
 
 
 def revoke_token(view: View, draft: Draft, token: TokenView) -> None:
     """The draft drops the token and its accessor; with children it also asks for the sweep of its tree."""
     _drop_token(view, draft, token)
     if any(True for _ in view.token_children(token.key)):
-        _put(view, draft, Table.SWEEP, sweep_key(SWEEP_KIND, token.key), Sweep(kind=SWEEP_KIND, target=token.key))
-
-
-def expire_token(view: View, key: bytes, index: int, now_ns: int) -> Draft | None:
-    """The facts that drop exactly the token that was written at `index` and has expired; None if it lives or is gone.
-
-    A renewal in between moved the index, and the token lives on.
-    """
-    found = look(view, Table.TOKEN, Token, key)
-    if found is None or found[0] != index or not 0 < found[1].expires_ns <= now_ns:
-        return None
-    draft = Draft()
-    revoke_token(view, draft, TokenView(key, *found))
-    return draft
+        sweeps.start(view, draft, sweeps.TOKEN_KIND, token.key)
 
 
 def decide_revoke(context: Context, request: RawRequest, _captures: Captures) -> Plan:
@@ -71,7 +54,8 @@ def decide_revoke_accessor(context: Context, request: RawRequest, _captures: Cap
 def decide_revoke_orphan(context: Context, request: RawRequest, _captures: Captures) -> Plan:
     """revoke-orphan (sudo): the token alone is gone, its children live on as orphans.
 
-    Beyond ORPHANS_MAX children the token's record stays as an orphaner: valid for nobody, parent of orphans.
+    With more children than one transaction holds, the token's record stays as an orphaner: valid for nobody, parent
+    of orphans.
     """
     if not (context.caller.is_root or context.caller.has_sudo):
         raise permission_denied()
@@ -81,18 +65,16 @@ def decide_revoke_orphan(context: Context, request: RawRequest, _captures: Captu
     if token is None:
         raise Refusal(400, "token to revoke not found")
     draft = Draft()
-    children = []
-    for child in view.token_children(token.key):
-        children.append(child)
-        if len(children) > ORPHANS_MAX:
-            _leave_orphaner(view, draft, token)
-            return Plan(Answer(), draft)
-    _drop_token(view, draft, token)
-    for key in children:
+    bytes_left = ORPHANS_BYTES_MAX
+    for key in view.token_children(token.key):
         found = view.get(Table.TOKEN, key)
-        if found is not None:
-            draft.expect(Table.TOKEN, key, found[0])
-            draft.put(Table.TOKEN, key, records.change(Token, found[1], parent=None))
+        assert found is not None, "the index of children is a function of the records"
+        bytes_left -= len(found[1])
+        if len(draft.puts) == ORPHANS_MAX or bytes_left < 0:
+            return Plan(Answer(), _leave_orphaner(view, token))
+        draft.expect(Table.TOKEN, key, found[0])
+        draft.put(Table.TOKEN, key, records.change(Token, found[1], parent=None))
+    _drop_token(view, draft, token)
     return Plan(Answer(), draft)
 
 
@@ -131,13 +113,9 @@ def _drop_accessor(view: View, draft: Draft, token: TokenView) -> None:
         draft.drop(Table.ACCESSOR, token.record.accessor)
 
 
-def _leave_orphaner(view: View, draft: Draft, token: TokenView) -> None:
+def _leave_orphaner(view: View, token: TokenView) -> Draft:
+    draft = Draft()
     draft.expect(Table.TOKEN, token.key, token.index)
     draft.put(Table.TOKEN, token.key, Token(type=ORPHANER, created_ns=token.record.created_ns, renewable=False))
     _drop_accessor(view, draft, token)
-
-
-def _put(view: View, draft: Draft, table: Table, key: bytes, record: Record) -> None:
-    found = view.get(table, key)
-    draft.expect(table, key, 0 if found is None else found[0])
-    draft.put(table, key, record)
+    return draft

@@ -8,12 +8,14 @@ Source: Vault concepts, "Tokens: time-to-live, periodic tokens, explicit max TTL
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from cluster import Mount, Token
+from typing import TYPE_CHECKING
 
 from ..request import Refusal
 from .tokens import NS
 from .typed_fields import short_duration
+
+if TYPE_CHECKING:
+    from cluster import Mount, Token
 
 SYSTEM_TTL_S = 2_764_800  # 768 h: what a mount that says nothing has, as default and as maximum
 TTL_S_MAX = 3_155_760_000  # a hundred years: larger requests are capped by every mount anyway

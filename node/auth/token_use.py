@@ -9,12 +9,16 @@ Source: Vault API, "Token auth method" (num_uses); docs/threat-model.md, single 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from cluster import Draft, Table, Token, View, records
 
 from .token_revoke import revoke_token
-from .tokens import TokenView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .tokens import TokenView
 
 
 class AfterUse:
@@ -54,7 +58,7 @@ class AfterUse:
 
 
 def use_token(view: View, token: TokenView) -> tuple[View, Draft]:
-    """(view for deciding the request, facts of the use) of a valid token; both unchanged and empty if it is unlimited."""
+    """(view for deciding the request, facts of the use) of a valid token; no facts if it is unlimited."""
     draft = Draft()
     left = token.record.num_uses - 1
     if token.record.num_uses == 0:

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import ipaddress
 import string
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cluster import Accessor, Draft, Record, Table, Token, ValueSealing, View, look
 
 from ..engines.base import Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NS = 1_000_000_000
 PREFIX = "hvs."

@@ -39,6 +39,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics: Metrics = Metrics()
     trace: Trace = Trace()
 
+    def __repr__(self) -> str:
+        return f"<Config of {self.node.id or 'no node'}>"  # a refused configuration may hold a password in a URL
+
     @property
     def audit_directory(self) -> str:
         """Where file devices write: `audit.directory`, or the folder `audit` in the node's data."""

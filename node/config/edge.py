@@ -101,6 +101,21 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     head_timeout_s: Annotated[float, Meta(gt=0, description="a request head must be complete by then")] = 10
     handshake_timeout_s: Annotated[float, Meta(gt=0, description="a TLS handshake must be complete by then")] = 10
     body_rate_min_bytes_s: Annotated[Positive, Meta(description="a slower body ends its connection")] = 1024
+    body_grace_s: Annotated[float, Meta(gt=0, description="before that rate counts")] = 10
+    json_elements: Annotated[Positive, Meta(description="commas, colons and brackets of a body: parsing time")] = 100000
+    query_fields: Annotated[Positive, Meta(description="fields of a query string")] = 64
+    token_bytes: Annotated[Positive, Meta(description="a longer token is no token of ours")] = 4096
+    line_bytes: Annotated[Positive, Meta(description="the request line, and each header")] = 8190
+    headers: Annotated[Positive, Meta(description="headers of a request")] = 64
+    send_s: Annotated[float, Meta(gt=0, description="a client that does not read its answer is dropped")] = 30
+    linger_s: Annotated[float, Meta(gt=0, description="reading on after a refusal, so that the client sees it")] = 5
+    keepalive_s: Annotated[float, Meta(gt=0, description="how long an idle connection stays open")] = 90
+    backlog: Annotated[Positive, Meta(description="connections the kernel keeps for the node")] = 1024
+    connections: Annotated[Positive, Meta(description="open connections of all clients")] = 10000
+    in_flight_per_address: Annotated[Positive, Meta(description="requests at work for one client address")] = 512
+    lag_pause_s: Annotated[float, Meta(gt=0, description="a loop this late stops reading from clients")] = 0.1
+    lag_resume_s: Annotated[float, Meta(gt=0, description="and begins again when it is this late at most")] = 0.03
+    retry_after_s: Annotated[Positive, Meta(description="when a client that was turned away may come back")] = 1
     request_timeout_s: Annotated[
         float, Meta(gt=0, description="a write that waits longer is answered 504, unknown")
     ] = 90

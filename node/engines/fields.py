@@ -13,7 +13,7 @@ import msgspec
 
 from ..request import Operation, RawRequest, Refusal
 from . import durations
-from .json_values import Kind, body_fields, kind_of, list_elements, object_fields, string_text
+from .json_values import Kind, body_fields, check_json, kind_of, list_elements, object_fields, string_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,6 +44,12 @@ def parameters(request: RawRequest) -> Mapping[str, Given]:
     if request.operation in _BODIES:
         return body_fields(request.body)
     return {name: value for name, value in request.query.items() if name not in _RESERVED}
+
+
+def check_body(request: RawRequest) -> None:
+    """Refused with 400 unless the body is JSON all through; fields may then be taken apart without further care."""
+    if request.body.raw.strip():
+        check_json(request.body.raw)
 
 
 def ignored_warnings(given: Iterable[str], known: frozenset[str]) -> list[str] | None:

@@ -12,8 +12,8 @@ from cluster import Draft, Mount, Secret, Table, records
 from ..request import WRITES, Answer, Operation, RawJson, RawRequest, Refusal
 from .base import Context, Plan
 from .durations import DurationError, format_duration, parse_duration_s
-from .fields import ignored_warnings, parameters
-from .json_values import Fields, Kind, body_fields, check_json, kind_of, object_fields, string_text
+from .fields import check_body, ignored_warnings, parameters
+from .json_values import Fields, Kind, body_fields, kind_of, object_fields, string_text
 from .kv2 import VALUE_BYTES_MAX
 from .kv_list import keys_answer, list_names, scan_names
 from .kv_values import drop_secret, find, open_version, put_version, secret_key
@@ -70,10 +70,10 @@ class KvV1:
             raise Refusal(400, "cannot write to a path ending in '/'")
         if not path:
             raise Refusal(400, "missing path")
+        check_body(request)
         if not body_fields(request.body):
             raise Refusal(400, "missing data fields")
         value = request.body.raw.strip()
-        check_json(value)
         if len(value) > self._value_bytes_max:
             raise Refusal(413, f"the secret is larger than {self._value_bytes_max} bytes")
         key = secret_key(context, path)

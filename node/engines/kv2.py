@@ -16,13 +16,14 @@ from . import kv_metadata, kv_versions
 from .base import Context, Plan
 from .fields import (
     FieldError,
+    check_body,
     ignored_warnings,
     parameters,
     refusal_of,
     to_int,
     to_object,
 )
-from .json_values import NULL, check_json, encode, merge_patch, object_fields, subkeys
+from .json_values import NULL, encode, merge_patch, object_fields, subkeys
 from .kv_config import VERSIONS_DEFAULT, KvConfig, config_of, read_config, write_config
 from .kv_list import keys_answer, list_names, scan_names
 from .kv_values import (
@@ -136,8 +137,10 @@ class KvV2:
     def decide(self, context: Context, request: RawRequest, path: str) -> Plan:
         """The plan of a write; Refusal if it may not be."""
         operation = Operation.UPDATE if request.operation is Operation.CREATE else request.operation
-        if operation is not Operation.DELETE and request.path.endswith("/"):
-            raise Refusal(400, "cannot write to a path ending in '/'")
+        if operation is not Operation.DELETE:
+            if request.path.endswith("/"):
+                raise Refusal(400, "cannot write to a path ending in '/'")
+            check_body(request)
         area, rest = _area_of(path)
         if area is None:
             return Plan(_invalid_path(operation, path))
@@ -175,9 +178,6 @@ class KvV2:
         value, options = _data_fields(request)
         if value is None:
             raise Refusal(400, "no data provided")
-        if not path:
-            raise Refusal(400, "missing path")
-        check_json(value)
         return self.put(context, path, value, cas=_cas_of(options))
 
     def put(self, context: Context, path: str, value: bytes, *, cas: int | None) -> Plan:
@@ -186,6 +186,8 @@ class KvV2:
         `cas` must be the current version (0: no version yet) where it is given; refused with 400 if it is not, or
         if it is absent where mount or path require it, and with 413 if the value is too large.
         """
+        if not path:
+            raise Refusal(400, "missing path")
         if len(value) > self._value_bytes_max:
             raise Refusal(413, f"the secret is larger than {self._value_bytes_max} bytes")
         key = secret_key(context, path)
@@ -203,7 +205,6 @@ class KvV2:
         patch, options = _data_fields(request)
         if patch is None:
             raise Refusal(400, "no data provided")
-        check_json(patch)
         key = secret_key(context, path)
         found = find(context, key)
         if found is None:

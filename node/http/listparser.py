@@ -67,7 +67,7 @@ class ListParser:
     @property
     def in_head(self) -> bool:
         """Whether a head has begun and not ended."""
-        begun = self._state == START and bool(self._held) and self._in_flight < self._queue_max
+        begun = self._state == START and bool(self._held or self._blank_lines) and self._in_flight < self._queue_max
         return begun or self._state == HEAD
 
     def feed_data(self, data: bytes) -> tuple[Messages, bool, bytes]:

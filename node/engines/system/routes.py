@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ...request import Answer, Operation, RawRequest, Refusal
 from ..base import Context, Plan
-from ..fields import FieldError, parameters, refusal_of
+from ..fields import FieldError, check_body, parameters, refusal_of
 
 Captures = Mapping[str, str]
 Reader = Callable[[Context, RawRequest, Captures], Answer]
@@ -88,6 +88,8 @@ class Router:
         found = self._match(path)
         if found is None:
             raise unsupported_path()
+        if request.operation in _WITH_BODY:
+            check_body(request)
         return found
 
     def _match(self, path: str) -> tuple[Route, Captures] | None:

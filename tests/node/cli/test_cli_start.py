@@ -1,4 +1,4 @@
-"""Starting: what is imported, how options are spelt, what unknown words are answered, what `server` and `dev` hand over."""
+"""Starting: what is imported, how options are spelt, what unknown words are told, what `server` and `dev` hand over."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import types
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from node.cli.jsontext import NumberText, decode, encode, one_line, yaml
 from node.cli.root import root
@@ -223,6 +225,20 @@ def test_numbers_keep_their_digits(text):
     assert encode(decode(text)) == text.replace("\\u00fc", "ü")
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(JSON)
+def test_any_json_survives(value):
+    """What comes out means what went in."""
+    assert json.loads(encode(decode(json.dumps(value)))) == value
+
+
 @pytest.mark.parametrize("text", ["NaN", "{", "[" * 100000, "", "planted"])
 def test_what_is_not_json_is_refused_without_quoting_it(text):
     """The text may be a secret."""
@@ -236,7 +252,7 @@ def test_what_is_not_json_is_refused_without_quoting_it(text):
         ({"a": {"b": [1, "x"], "c": {}}}, "a:\n  b:\n    - 1\n    - x\n  c: {}\n"),
         (["yes", "1", None, True, ""], '- "yes"\n- "1"\n- null\n- true\n- ""\n'),
         ({"a: b": "c # d"}, '"a: b": "c # d"\n'),
-        ([["x"], [{"y": NumberText("1.0")}]], "-\n  - x\n-\n  -\n    y: 1.0\n"),
+        ([["x"], [{"z": NumberText("1.0")}]], "-\n  - x\n-\n  -\n    z: 1.0\n"),
     ],
 )
 def test_yaml_quotes_what_could_be_read_as_something_else(value, expected):

@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from typing import Any
 
-from cluster import EVERYTHING, DamagedError, Draft, Mount, Salt, Table
+from cluster import EVERYTHING, DamagedError, Draft, Mount, Salt, Table, look
 from node.engines.base import Caller, Context, Plan
 from node.request import Answer, Body, Operation, RawRequest, Refusal
 
@@ -101,8 +101,6 @@ class Bench:
 
     @property
     def mount(self) -> Mount:
-        from cluster import look
-
         return look(self.view, Table.MOUNT, Mount, self.mount_path.encode())[1]
 
     def context(self) -> Context:
@@ -168,33 +166,3 @@ def make_request(
         remote_address="127.0.0.1",
         remote_port=1,
     )
-
-
-class FakeOverlay:
-    """A view with proposed records over it, as a leader decides on; `applied` moves them below."""
-
-    def __init__(self, view: FakeView) -> None:
-        self.below = view
-        self.proposed: dict[tuple[int, bytes], tuple[int, bytes] | None] = {}
-        self.index = view.index
-        self.time_ns = view.time_ns
-
-    def get(self, table, key):
-        return self.proposed[table, key] if (table, key) in self.proposed else self.below.get(table, key)
-
-    def items(self, table):
-        return self.below.items(table)
-
-    def token_children(self, token):
-        return iter(())
-
-    def list(self, folder, *, after=b"", limit=0):
-        return self.below.list(folder, after=after, limit=limit)
-
-    def apply(self, draft: Draft) -> None:
-        """Proposes: the next decision reads it, a reader does not."""
-        self.index += 1
-        for table, key in draft.drops:
-            self.proposed[table, key] = None
-        for table, key, record in draft.puts:
-            self.proposed[table, key] = (self.index, record)

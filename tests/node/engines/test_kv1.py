@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cluster import DamagedError, Secret, Table, Version, look, version_key
+from cluster import DamagedError, Secret, Table, Version, look, records, version_key
 from node.engines.kv1 import KvV1
 from node.request import Operation, Refusal
-from tests.node.engines.fakes import MOUNT_UUID, START_NS, Bench, plain
+from tests.node.engines.fakes import MOUNT_UUID, START_NS, Bench, make_request, plain
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_the_mounts_own_lease_ttl_counts(kv):
     kv.ask("update", "a", {"k": "v"})
     context = kv.context()
     context.mount.config = {"default_lease_ttl": 7200, "max_lease_ttl": 3600}
-    request = _request(Operation.READ, "kv/a")
+    request = make_request(Operation.READ, "kv/a")
 
     assert kv.engine.read(context, request, "a").lease_duration_s == 3600
 
@@ -242,20 +242,8 @@ def test_a_put_logs_metadata_and_one_version_under_the_paths_hash(kv):
 
 def test_metadata_without_a_version_are_not_found(kv):
     """As a mount may hold that once was of version 2."""
-    kv.view.tables[Table.SECRET][MOUNT_UUID + b"a"] = (1, _encoded(Secret()))
+    kv.view.tables[Table.SECRET][MOUNT_UUID + b"a"] = (1, records.encode(Secret()))
 
     with pytest.raises(Refusal) as caught:
         kv.ask("read", "a")
     assert caught.value.status == 404
-
-
-def _encoded(record):
-    from cluster import records
-
-    return records.encode(record)
-
-
-def _request(operation, path):
-    from tests.node.engines.fakes import make_request
-
-    return make_request(operation, path)

@@ -21,6 +21,7 @@ from node.engines.fields import (
 from node.request import Operation
 from tests.node.engines.fakes import make_request
 
+REPLACED = "Endpoint replaced the value of these parameters with the values captured from the endpoint's path: [path]"
 _NO_INT = "'' cannot parse value as 'int': strconv.ParseInt: invalid syntax"
 
 
@@ -230,10 +231,7 @@ def test_a_write_is_asked_by_its_body_and_a_read_by_its_query():
         (
             ["path"],
             [
-                (
-                    "Endpoint replaced the value of these parameters with the values captured from the endpoint's path: "
-                    "[path]"
-                )
+                REPLACED,
             ],
         ),
     ],

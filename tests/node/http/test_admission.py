@@ -92,7 +92,7 @@ async def test_a_request_that_is_cancelled_while_it_waits_leaves():
     await turns.enter("a")
     waiting = [asyncio.ensure_future(turns.enter("a")) for _ in range(3)]
     await asyncio.sleep(0)
-    waiting[0].cancel()
+    waiting[1].cancel()
 
     await asyncio.gather(*waiting, return_exceptions=True)
 

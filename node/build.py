@@ -1,0 +1,338 @@
+"""Wiring: from a configuration to a running node, and back to nothing on SIGTERM. The order is the reasoning.
+
+Start: logs → member and its links (peers can reach us) → engines, flow, audit → listeners (health answers while
+sealed) → what opens the node by itself. Stop: not ready → hand over → drain → flush and wipe → exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster import (
+    DamagedError,
+    Member,
+    MemberAddress,
+    MemberSettings,
+    Mount,
+    StrongroomError,
+    SystemClock,
+    SystemRandom,
+    Table,
+    Timing,
+    certificate_der,
+    find_cluster,
+    records,
+    tls_contexts,
+)
+
+from .audit_port import NoAudit
+from .auth.token_engine import TokenEngine
+from .config.document import is_wildcard, split_address
+from .engines.kv1 import KvV1
+from .engines.kv2 import KvV2
+from .engines.system.backend import SystemBackend
+from .flow import Flow
+from .forward import Forwarder
+from .http.headers import Trust
+from .http.limits import HttpLimits
+from .http.server import HttpServer
+from .indexes import IndexHeaders
+from .local import LocalPaths
+from .logs import configure
+from .maintenance import Maintenance
+from .metrics import Metrics
+from .registry import Registry
+from .request import RawRequest, RawResponse, Refusal
+from .seal_desk import SealDesk
+from .status import Status
+from .tls import self_signed, server_context
+from .version import PRODUCT_VERSION
+from .writes import WriteIds
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .engines.base import Engine
+
+log = logging.getLogger("strongroom.node")
+
+FIND_CLUSTER_S = 0.5
+
+
+class Node:
+    """One process."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.member = Member(member_settings(config))
+        dev = config.profile == "dev"
+        single = len(self.member.settings.members) == 1
+        self.desk = SealDesk(
+            self.member,
+            seal_type=config.seal.type,
+            peers=bool(config.seal.peers),
+            dev_mounts=dev and os.environ.get("STRONGROOM_DEV_SECRET_MOUNT") == "1",
+        )
+        self.status = Status(self.member, self.desk)
+        self._engines = self._make_engines()
+        self.registry = Registry(self._engine_for)
+        self.write_ids = WriteIds(self._sealing, self.member.random.bytes, config.dedupe.window_s)
+        self.indexes = IndexHeaders(self.member)
+        self.audit = NoAudit()
+        self.forwarder = Forwarder(
+            self.member,
+            timeout_s=config.limits.request_timeout_s,
+            per_peer_max=config.limits.forwards_per_peer,
+        )
+        self.flow = Flow(
+            self.member, self.registry, self.audit, self.write_ids, self.indexes, self.forwarder.forward
+        )
+        self.forwarder.handler = self._forwarded
+        self.metrics = Metrics(self.member, self._root_tokens)
+        self.local = LocalPaths(
+            self.member,
+            self.desk,
+            self.status,
+            self.flow,
+            self.metrics,
+            open_metrics=config.metrics.unauthenticated,
+        )
+        self.maintenance = Maintenance(
+            self.member, window_s=config.dedupe.window_s, entries_max=config.dedupe.entries_max
+        )
+        self.member.on_forward = self.forwarder.serve
+        self.member.on_unsealed = self._unsealed
+        self.member.on_sealed = self.registry.forget
+        self.member.state_listeners.append(self._state_replaced)
+        self.servers: list[HttpServer] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._single = single
+
+    # ---- parts
+    def _make_engines(self) -> dict[str, Engine]:
+        limits = self.config.limits
+        system = SystemBackend(audit_rules=_NoDevices(), leader_id=lambda: self.member.leader_id)
+        return {
+            "system": system,
+            "token": TokenEngine(),
+            "kv1": KvV1(),
+            "kv2": KvV2(versions_max=limits.versions_max, value_bytes_max=limits.value_bytes),
+        }
+
+    def _engine_for(self, mount: Mount) -> Engine | None:
+        if mount.type == "kv":
+            version = (mount.options or {}).get("version")
+            return self._engines["kv2" if version == "2" else "kv1"]
+        return self._engines.get(mount.type)
+
+    def _sealing(self) -> Any:
+        assert self.member.values is not None
+        return self.member.values
+
+    def _root_tokens(self) -> int:
+        replica = self.member.replica
+        if replica is None:
+            return 0
+        return sum("root" in records.decode(records.Token, record).policies for _, _, record in replica.state.items(Table.TOKEN))
+
+    def _unsealed(self) -> None:
+        self.registry.forget()
+        self.member.view.listeners.append(self.registry.changed)
+        self.member.running.on_lead = self._leads
+
+    def _state_replaced(self, state: Any) -> None:
+        self.registry.forget()
+        state.listeners.append(self.registry.changed)
+
+    def _leads(self, leads: bool) -> None:
+        self.desk.active_since_ns = self.member.clock.wall_ns() if leads else 0
+
+    # ---- requests
+    async def handle(self, request: RawRequest) -> RawResponse:
+        """Every request of every listener."""
+        handler = self.local.find(request)
+        if handler is not None:
+            return await self.local.answer(handler, request)
+        if request.path.startswith("/"):
+            return RawResponse(404, b'{"errors":[]}\n')
+        if self.member.sealed:
+            from .http.render import refused
+
+            return refused(Refusal(503, "Vault is sealed"))
+        return await self.flow.handle(request)
+
+    async def _forwarded(self, request: RawRequest) -> RawResponse:
+        handler = self.local.find(request)
+        if handler is not None:
+            return await self.local.answer(handler, request)
+        return await self.flow.handle(request)
+
+    # ---- life
+    async def start(self) -> None:
+        """Links and listeners stand."""
+        await self.member.start()
+        self.desk.write_init_secret()
+        await self._listen(self.config.api.address, "main")
+        if self.config.api.locked_address:
+            await self._listen(self.config.api.locked_address, "locked")
+        self._spawn(self.maintenance.run())
+        if not self._single and not self.member.initialised:
+            self._spawn(self._look_for_cluster())
+        log.info("the node listens on %s, profile %s", self.config.api.address, self.config.profile)
+
+    async def _listen(self, address: str, listener: str) -> None:
+        split = split_address(address)
+        assert split is not None
+        host, port = split
+        api = self.config.api
+        context = None
+        if api.tls == "on":
+            cert_file, key_file = api.tls_cert_file, api.tls_key_file
+            if not cert_file:
+                cert_file, key_file = self_signed(Path(self.config.node.data_dir), host)
+            context = server_context(cert_file, key_file)
+        server = HttpServer(
+            self.handle,
+            limits=http_limits(self.config),
+            clock=self.member.clock,
+            random=self.member.random,
+            trust=trust_of(self.config),
+            ssl_context=context,
+            listener=listener,
+            on_fatal=lambda error: self.member.on_fatal(type(error).__name__),
+        )
+        await server.start(host, port)
+        self.servers.append(server)
+
+    def _spawn(self, coroutine: Any) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(coroutine))
+
+    async def _look_for_cluster(self) -> None:
+        """An empty node whose peers are initialised fetches the envelope and waits for its shares."""
+        while not self.member.initialised:
+            await asyncio.sleep(FIND_CLUSTER_S)
+            with contextlib.suppress(StrongroomError, OSError):
+                await find_cluster(self.member)
+        self.desk.write_init_secret()
+
+    async def stop(self) -> None:
+        """See the module's paragraph."""
+        for task in self._tasks:
+            task.cancel()
+        await self.member.hand_over()
+        for server in self.servers:
+            await server.stop(self.config.limits.drain_timeout_s)
+        await self.member.stop()
+
+
+class _NoDevices:
+    """Audit devices are not wired yet."""
+
+    def problem(self, *_: Any) -> str | None:
+        """No device can be enabled."""
+        return "audit devices are not available"
+
+
+def member_settings(config: Config) -> MemberSettings:
+    """What the cluster is told. A peer section without an address is a cluster of one."""
+    peer = config.peer
+    data_dir = Path(config.node.data_dir)
+    members: dict[str, MemberAddress] = {}
+    tls = None
+    der = b""
+    listen = split_address(peer.address) if peer.address else None
+    if listen is not None and peer.members:
+        for member in peer.members:
+            address = split_address(member.peer)
+            assert address is not None
+            members[member.id] = MemberAddress(address, member.api)
+        tls = tls_contexts(peer.tls_cert_file, peer.tls_key_file, peer.tls_ca_file)
+        der = certificate_der(Path(peer.tls_cert_file))
+    else:
+        members[config.node.id] = MemberAddress(listen or ("127.0.0.1", 0), config.advertise_url)
+    raft = config.raft
+    return MemberSettings(
+        node_id=config.node.id,
+        cluster_name=config.node.cluster_name,
+        data_dir=data_dir,
+        members=members,
+        tls=tls,
+        certificate_der=der,
+        listen=listen,
+        timing=Timing(raft.heartbeat_ms / 1000, raft.election_min_ms / 1000, raft.election_max_ms / 1000),
+        profile=config.profile,
+        segment_bytes=config.journal.segment_bytes,
+        unsynced_bytes_max=config.journal.unsynced_bytes_max,
+        read_timeout_s=config.consistency.read_timeout_ms / 1000,
+        clock_skew_max_s=config.raft.clock_skew_max_s,
+        version=PRODUCT_VERSION,
+    )
+
+
+def http_limits(config: Config) -> HttpLimits:
+    """The edge's limits."""
+    limits = config.limits
+    return HttpLimits(
+        body_bytes=limits.body_bytes,
+        json_strings=limits.json_strings,
+        json_depth=limits.json_depth,
+        path_bytes=limits.path_bytes,
+        header_bytes=limits.header_bytes,
+        head_timeout_s=limits.head_timeout_s,
+        body_rate_min_bytes_s=limits.body_rate_min_bytes_s,
+        handshake_timeout_s=limits.handshake_timeout_s,
+        handshakes_per_turn=limits.handshakes_per_turn,
+        connections_per_address=limits.connections_per_address,
+        in_flight=limits.in_flight,
+        per_turn=limits.per_turn,
+    )
+
+
+def trust_of(config: Config) -> Trust:
+    """Names this listener goes by, and whom it believes."""
+    names = set(config.api.host_names)
+    split = split_address(config.api.address)
+    if split is not None and not is_wildcard(split[0]):
+        names.add(split[0])
+    names |= {"localhost", "127.0.0.1", "::1"}
+    advertised = config.advertise_url.split("://", 1)[-1].split("/", 1)[0]
+    host = split_address(advertised)
+    names.add(host[0] if host is not None else advertised)
+    return Trust(
+        frozenset(name.lower() for name in names),
+        tuple(ipaddress.ip_network(network) for network in config.api.trusted_proxies),
+    )
+
+
+def serve(config: Config) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    import uvloop
+
+    configure(config.log.format, config.log.level, config.node.id)
+    return uvloop.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    node = Node(config)
+    try:
+        await node.start()
+    except (OSError, DamagedError) as error:
+        log.critical("the node cannot start: %s", error)
+        return 1
+    await stopping.wait()
+    log.info("the node stops")
+    await node.stop()
+    return 0
+
+
+__all__ = ["Node", "SystemClock", "SystemRandom", "serve"]

@@ -1,0 +1,24 @@
+"""Small paths that answer what there is not: replication, cross-origin requests.
+
+Pure; any node answers. Source: Vault API, "sys/replication/status", "sys/config/cors".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...request import Answer, RawRequest
+
+if TYPE_CHECKING:
+    from ..base import Context
+    from .routes import Captures
+
+
+def read_replication_status(_context: Context, _request: RawRequest, _captures: Captures) -> Answer:
+    """There is no replication between clusters."""
+    return Answer(data={"mode": "disabled"})
+
+
+def read_cors(_context: Context, _request: RawRequest, _captures: Captures) -> Answer:
+    """Cross-origin requests are off and cannot be switched on."""
+    return Answer(data={"enabled": False}, inject=True)

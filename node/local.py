@@ -1,0 +1,206 @@
+"""Paths that every node answers for itself, sealed or not: init, seal and unseal, health, leader, probes, own status.
+
+A shell. Open paths need no token; those that do are judged like any other request, on state behind a read barrier.
+Source: Vault API, sys/init, sys/seal-status, sys/unseal, sys/seal, sys/health, sys/leader, sys/step-down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cluster import Member, SealedError, StrongroomError, UnavailableError
+
+from . import metrics as metrics_room
+from .engines.system.routes import unsupported_operation
+from .http.render import json_bytes, refused, respond
+from .request import Answer, Operation, RawRequest, RawResponse, Refusal
+
+if TYPE_CHECKING:
+    from .flow import Flow
+    from .metrics import Metrics
+    from .seal_desk import SealDesk
+    from .status import Status
+
+Handler = Callable[[RawRequest], Awaitable[RawResponse]]
+READS = frozenset({Operation.READ, Operation.HEADER})
+UPDATES = frozenset({"POST", "PUT"})
+
+
+class LocalPaths:
+    """The table of these paths."""
+
+    def __init__(
+        self, member: Member, desk: SealDesk, status: Status, flow: Flow, metrics: Metrics, *, open_metrics: bool
+    ) -> None:
+        self._member = member
+        self._desk = desk
+        self._status = status
+        self._flow = flow
+        self._metrics = metrics
+        self._open_metrics = open_metrics
+        self._handlers: dict[str, Handler] = {
+            "sys/init": self._init,
+            "sys/seal-status": self._seal_status,
+            "sys/unseal": self._unseal,
+            "sys/health": self._health,
+            "sys/leader": self._leader,
+            "sys/seal": self._seal,
+            "sys/step-down": self._step_down,
+            "sys/ha-status": self._ha_status,
+            "sys/metrics": self._metrics_path,
+            "strongroom/status": self._own_status,
+            "/livez": self._live,
+            "/readyz": self._ready,
+            "/startupz": self._started,
+        }
+
+    def find(self, request: RawRequest) -> Handler | None:
+        """The handler of a local path."""
+        return self._handlers.get(request.path)
+
+    async def answer(self, handler: Handler, request: RawRequest) -> RawResponse:
+        """Its answer; refusals become errors."""
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            return refused(refusal)
+        except SealedError:
+            return refused(Refusal(503, "Vault is sealed"))
+        except StrongroomError as error:
+            return refused(Refusal(503, str(error), retry_after_s=1), applied="no")
+
+    # ---- open
+    async def _init(self, request: RawRequest) -> RawResponse:
+        if request.method == "GET" and request.operation is Operation.READ:
+            return _bare({"initialized": self._member.initialised})
+        if request.method not in UPDATES:
+            raise _not_allowed()
+        self._desk.check_may_init(request)
+        return _bare(await self._desk.init(_object(request)))
+
+    async def _seal_status(self, request: RawRequest) -> RawResponse:
+        if request.method != "GET":
+            raise _not_allowed()
+        return _bare(self._status.seal_status())
+
+    async def _unseal(self, request: RawRequest) -> RawResponse:
+        if request.method not in UPDATES:
+            raise _not_allowed()
+        await self._desk.unseal(_object(request))
+        return _bare(self._status.seal_status())
+
+    async def _health(self, request: RawRequest) -> RawResponse:
+        if request.method not in {"GET", "HEAD"}:
+            raise _not_allowed()
+        return self._status.health(request.query)
+
+    async def _leader(self, request: RawRequest) -> RawResponse:
+        if request.method != "GET":
+            raise _not_allowed()
+        return _bare(self._status.leader())
+
+    # ---- probes
+    async def _live(self, _request: RawRequest) -> RawResponse:
+        return _bare({"live": True})
+
+    async def _ready(self, _request: RawRequest) -> RawResponse:
+        why = self._status.why()
+        if not why:
+            try:
+                await self._member.read_barrier()
+            except StrongroomError as error:
+                why = [str(error)]
+        if why:
+            return RawResponse(503, json_bytes({"ready": False, "why": why}) + b"\n", [("Retry-After", "1")])
+        return _bare({"ready": True, "why": []})
+
+    async def _started(self, _request: RawRequest) -> RawResponse:
+        member = self._member
+        if member.replica is None or member.starting:
+            return RawResponse(503, json_bytes({"started": False, "why": self._status.why()}) + b"\n")
+        return _bare({"started": True, "why": []})
+
+    # ---- with a token
+    async def _seal(self, request: RawRequest) -> RawResponse:
+        if request.method not in UPDATES:
+            raise unsupported_operation()
+        if self._member.sealed and self._member.initialised:
+            return RawResponse(204)
+        return await self._flow.judged(request, self._do_seal)
+
+    async def _do_seal(self, _request: RawRequest) -> Answer:
+        try:
+            cluster = _object(_request).get("cluster") is True
+        except Refusal:
+            cluster = False
+        if cluster:
+            raise Refusal(501, "sealing the whole cluster at once is not built yet: seal each node")
+        self._flow.after_answer(self._desk.seal)
+        return Answer()
+
+    async def _step_down(self, request: RawRequest) -> RawResponse:
+        if request.method not in UPDATES:
+            raise unsupported_operation()
+        if not self._member.is_leader and request.forwarded_from is None and self._member.replica is not None:
+            return await self._flow.elsewhere(request)
+        return await self._flow.judged(request, self._do_step_down)
+
+    async def _do_step_down(self, _request: RawRequest) -> Answer:
+        self._member.step_down()
+        return Answer()
+
+    async def _ha_status(self, request: RawRequest) -> RawResponse:
+        if request.method != "GET":
+            raise unsupported_operation()
+
+        async def do(_request: RawRequest) -> Answer:
+            return Answer(data={"nodes": self._status.ha_nodes()}, inject=True)
+
+        return await self._flow.judged(request, do)
+
+    async def _own_status(self, request: RawRequest) -> RawResponse:
+        if request.method != "GET":
+            raise unsupported_operation()
+
+        async def do(_request: RawRequest) -> Answer:
+            return Answer(data=self._status.status())
+
+        return await self._flow.judged(request, do)
+
+    async def _metrics_path(self, request: RawRequest) -> RawResponse:
+        if request.method != "GET":
+            raise unsupported_operation()
+        wanted = request.query.get("format", "")
+        accept = request.headers.get("accept", "")
+        prometheus = wanted == "prometheus" or "openmetrics" in accept or "version=0.0.4" in accept
+
+        async def do(_request: RawRequest) -> Answer:
+            if prometheus:
+                return Answer(raw=RawResponse(200, self._metrics.prometheus(), [], metrics_room.CONTENT_TYPE))
+            return Answer(data=self._metrics.json(), bare=True)
+
+        if self._open_metrics:
+            answer = await do(request)
+            return respond(request.id, answer)
+        return await self._flow.judged(request, do)
+
+
+def _bare(body: dict[str, Any]) -> RawResponse:
+    return RawResponse(200, json_bytes(body) + b"\n")
+
+
+def _not_allowed() -> Refusal:
+    return Refusal(405)
+
+
+def _object(request: RawRequest) -> dict[str, Any]:
+    try:
+        return request.body.values
+    except msgspec.MsgspecError as error:
+        raise Refusal(400, "failed to decode JSON input: it is not an object") from error
+
+
+__all__ = ["LocalPaths", "UnavailableError"]
