@@ -17,7 +17,7 @@ from .coordinator import Seed, find_cluster, run_init
 from .initialise import AlreadyInitialisedError
 from .keyring.seal import InvalidShareError, NewSeal, Unsealed, WrongSharesError, init_problem, open_envelope
 from .keyring.unsealers.shamir import ShamirUnsealer
-from .links.certs import certificate_der
+from .links.certs import certificate_der, certificate_expiry, write_certificates
 from .links.transport import CallError, NotSentError, Tls, tls_contexts
 from .member import Member, MemberAddress, MemberSettings
 from .raft.chassis import Timing
@@ -49,6 +49,8 @@ from .state.view import View, look
 from .values import ValueSealing
 
 __all__ = [
+    "certificate_expiry",
+    "write_certificates",
     "SystemClock",
     "SystemRandom",
     "certificate_der",

@@ -268,6 +268,7 @@ class Member:
             self.starting = False
         if self.links is not None:
             self.links.drop_all()  # the next handshakes prove the keyring
+        self._turn()  # entry 1 is applied before anybody asks
         self.on_unsealed()
 
     def _load(self, sealer: Sealer) -> tuple[State, Opened]:
@@ -335,6 +336,7 @@ class Member:
         replica.wake = self._wake
         replica.on_broken = self._on_broken
         replica.on_state_replaced = self._state_replaced
+        replica.wall_is_trusted = self._wall_is_trusted
         self.replica = replica
         self.unsealed = unsealed
         self.unsealed_s = self.clock.boot()
@@ -450,6 +452,16 @@ class Member:
             replica.clock_is_sane = sane
         self._turn()
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._on_timer)
+
+    def _wall_is_trusted(self) -> bool:
+        """A majority of the members, this node among them, has nearly the same wall clock."""
+        if self.links is None:
+            return True
+        limit_ns = self.settings.clock_skew_max_s * 1e9
+        near = 1 + sum(
+            abs(skew) <= limit_ns for peer, skew in self.links.skew_ns.items() if self.running.connected(peer)
+        )
+        return near >= self.running.quorum
 
     def _send(self, peer: str, message: Message) -> bool:
         return self.links is not None and self.links.send(peer, message)

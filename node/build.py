@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
 import logging
 import os
@@ -121,7 +122,7 @@ class Node:
         return {
             "system": system,
             "token": TokenEngine(),
-            "kv1": KvV1(),
+            "kv1": KvV1(value_bytes_max=limits.value_bytes),
             "kv2": KvV2(versions_max=limits.versions_max, value_bytes_max=limits.value_bytes),
         }
 
@@ -277,21 +278,7 @@ def member_settings(config: Config) -> MemberSettings:
 
 def http_limits(config: Config) -> HttpLimits:
     """The edge's limits."""
-    limits = config.limits
-    return HttpLimits(
-        body_bytes=limits.body_bytes,
-        json_strings=limits.json_strings,
-        json_depth=limits.json_depth,
-        path_bytes=limits.path_bytes,
-        header_bytes=limits.header_bytes,
-        head_timeout_s=limits.head_timeout_s,
-        body_rate_min_bytes_s=limits.body_rate_min_bytes_s,
-        handshake_timeout_s=limits.handshake_timeout_s,
-        handshakes_per_turn=limits.handshakes_per_turn,
-        connections_per_address=limits.connections_per_address,
-        in_flight=limits.in_flight,
-        per_turn=limits.per_turn,
-    )
+    return HttpLimits(**{field.name: getattr(config.limits, field.name) for field in dataclasses.fields(HttpLimits)})
 
 
 def trust_of(config: Config) -> Trust:
@@ -315,7 +302,20 @@ def serve(config: Config) -> int:
     import uvloop
 
     configure(config.log.format, config.log.level, config.node.id)
+    _die_with_parent()
     return uvloop.run(_serve(config))
+
+
+def _die_with_parent() -> None:
+    """A node that `strongroom dev` started ends when it does, even if it is killed."""
+    parent = os.environ.get("STRONGROOM_PARENT")
+    if parent is None:
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if os.getppid() != int(parent):
+        os._exit(0)
 
 
 async def _serve(config: Config) -> int:

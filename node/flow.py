@@ -39,7 +39,7 @@ from .auth import tokens
 from .auth.token_use import join, use_token
 from .auth.tokens import TokenView
 from .engines.base import Caller, Context, Plan
-from .engines.system.routes import no_handler, unsupported_path
+from .engines.system.routes import Router, no_handler, unsupported_path
 from .http.render import errors_body, refused, respond
 from .request import Answer, Operation, RawRequest, RawResponse, Refusal
 from .writes import Repetition, WriteIds
@@ -60,7 +60,7 @@ RETRY_AFTER_S = 1
 class Judged:
     """A request that may go on."""
 
-    routed: Routed
+    routed: Routed | None  # None: a path the node answers itself
     operation: Operation
     token: TokenView | None
     caller: Caller
@@ -129,7 +129,7 @@ class Flow:
     def _decides(self, view: View, request: RawRequest) -> bool:
         """Whether the leader decides: a write, or a request that spends a use of its token."""
         routed = self._registry.route(view, request.path)
-        engine = None if routed is None else routed.engine
+        engine = None if routed is None or request.operation is Operation.HELP else routed.engine
         if engine is not None and routed is not None and engine.is_write(request.operation, routed.path):
             return True
         return self._limited(request)
@@ -163,7 +163,7 @@ class Flow:
         judged: Judged | None = None
         refusal: Refusal | None = None
         try:
-            judged = self._judge(state, request, now_ns, pending=False)
+            judged = self._judge(state, request, now_ns, pending=False, local=True)
         except Refusal as error:
             refusal = error
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
@@ -193,8 +193,10 @@ class Flow:
         loop.call_soon(begin)
 
     # ---- who, and may they
-    def _judge(self, view: View, request: RawRequest, now_ns: int, *, pending: bool) -> Judged:
-        """Raises Refusal as Vault would: first the token, then the route, then the policy."""
+    def _judge(
+        self, view: View, request: RawRequest, now_ns: int, *, pending: bool, local: bool = False
+    ) -> Judged:
+        """Raises Refusal as Vault would: first the token, then the policy, then the route (a local path needs none)."""
         member = self._member
         assert member.values is not None
         routed = self._registry.route(view, request.path, pending=pending)
@@ -219,7 +221,7 @@ class Flow:
         sudo = decision.sudo or decision.is_root
         if not decision.allowed or (policy.builtin.needs_sudo(request.path, operation) and not sudo):
             raise Refusal(403, "permission denied", wrapped=True)
-        if routed is None:
+        if routed is None and not local:
             raise no_handler(request.path)
         caller = tokens.caller_of(token, now_ns, has_sudo=sudo)
         return Judged(routed, operation, token, caller, decision.granting_policies)
@@ -265,10 +267,13 @@ class Flow:
         return self._indexes.add(response, index, served)
 
     def _ask(self, judged: Judged, request: RawRequest, view: View, now_ns: int) -> Answer:
+        assert judged.routed is not None
         engine = judged.routed.engine
         if engine is None:
             raise unsupported_path()
         request.operation = judged.operation
+        if request.operation is Operation.HELP and not isinstance(engine, Router):
+            return _help(judged.routed)
         return engine.read(self._context(view, judged.routed, now_ns, judged.caller), request, judged.routed.path)
 
     async def _audited(
@@ -297,7 +302,7 @@ class Flow:
         replica = self._member.running
         try:
             judged = self._judge(view, request, now_ns, pending=replica.overlay_pending)
-            if judged.routed.engine is None:
+            if judged.routed is None or judged.routed.engine is None:
                 raise unsupported_path()
             remembered = self._write_ids.look(view, request, judged.token, now_ns)
             if remembered is not None:
@@ -307,7 +312,9 @@ class Flow:
             return Draft(), refusal
 
     def _plan(self, view: View, now_ns: int, request: RawRequest, judged: Judged) -> tuple[Draft, Any]:
-        engine = judged.routed.engine
+        routed = judged.routed
+        assert routed is not None
+        engine = routed.engine
         assert engine is not None
         use = Draft()
         if judged.token is not None and judged.token.record.num_uses:
@@ -316,8 +323,8 @@ class Flow:
         asked = request.operation
         request.operation = judged.operation
         try:
-            context = self._context(view, judged.routed, now_ns, judged.caller)
-            plan = engine.decide(context, request, judged.routed.path)
+            context = self._context(view, routed, now_ns, judged.caller)
+            plan = engine.decide(context, request, routed.path)
         except Refusal as refusal:
             return use, refusal  # a use is paid by a refused request, too
         finally:
@@ -350,6 +357,12 @@ class Flow:
         if request.token is None:
             return response
         return self._indexes.add(response, index or self._member.view.applied_index, "forwarded" if request.forwarded_from else "leader")
+
+
+def _help(routed: Routed) -> Answer:
+    text = f"The {routed.mount.type} engine at {routed.mount_path}; see docs/api.md."
+    openapi = {"openapi": "3.0.2", "info": {"title": "Strongroom", "version": "1", "description": "HTTP API"}, "paths": {}}
+    return Answer(bare=True, data={"help": text, "see_also": None, "openapi": openapi})
 
 
 async def _run(action: Callable[[], Awaitable[None]]) -> None:

@@ -126,7 +126,7 @@ class LocalPaths:
     # ---- with a token
     async def _seal(self, request: RawRequest) -> RawResponse:
         if request.method not in UPDATES:
-            raise unsupported_operation()
+            raise _not_allowed()
         if self._member.sealed and self._member.initialised:
             return RawResponse(204)
         return await self._flow.judged(request, self._do_seal)

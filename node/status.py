@@ -65,7 +65,7 @@ class Status:
             "nonce": self._desk.nonce,
             "version": VAULT_VERSION,
             "build_date": BUILD_DATE,
-            "commit_date": BUILD_DATE,
+            "commit_date": "",
             "migration": False,
             "recovery_seal": False,
             "storage_type": "raft",
@@ -100,12 +100,13 @@ class Status:
             code = _code(query, "standbycode", 429)
         config = self.config()
         mode = "unknown" if sealed else "disabled"
+        primary = "unknown" if sealed else "primary"
         body: dict[str, Any] = {
             "initialized": initialised,
             "sealed": sealed,
             "standby": not active,
             "performance_standby": performance,
-            "replication_performance_mode": mode,
+            "replication_performance_mode": primary,
             "replication_dr_mode": mode,
             "server_time_utc": member.clock.wall_ns() // NS,
             "version": VAULT_VERSION,
@@ -125,15 +126,14 @@ class Status:
         member = self._member
         if member.replica is None:
             raise Refusal(503, "Vault is sealed")
-        single = len(member.settings.members) <= 1
         leader = member.settings.members.get(member.leader_id or "")
         return {
-            "ha_enabled": not single,
-            "is_self": member.is_leader and not single,
+            "ha_enabled": True,
+            "is_self": member.is_leader,
             "active_time": rfc3339(self._desk.active_since_ns) if member.is_leader else "0001-01-01T00:00:00Z",
-            "leader_address": "" if leader is None or single else leader.api,
+            "leader_address": "" if leader is None else leader.api,
             "leader_cluster_address": (
-                "" if leader is None or single else f"https://{leader.peer[0]}:{leader.peer[1]}"
+                "" if leader is None else f"https://{leader.peer[0]}:{leader.peer[1]}"
             ),
             "performance_standby": False,
             "performance_standby_last_remote_wal": 0,

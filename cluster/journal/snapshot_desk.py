@@ -7,9 +7,13 @@ writing or syncing leaves as it is and is final.
 
 from __future__ import annotations
 
+from typing import Final
+
 from .. import seams
 from ..errors import DamagedError
 from . import snapshot_file
+
+_NO_ID: Final = "not a snapshot's id"  # a peer may announce anything
 
 
 class SnapshotDesk:
@@ -23,6 +27,8 @@ class SnapshotDesk:
 
     def begin(self, snapshot_id: bytes, index: int, term: int) -> str | None:
         """An own snapshot begins; one of the same id begins anew."""
+        if not _possible(snapshot_id):
+            return _NO_ID
         self.abort(snapshot_id)
         try:
             self._writers[snapshot_id] = snapshot_file.SnapshotWriter(self._disk, snapshot_id, index, term)
@@ -45,6 +51,8 @@ class SnapshotDesk:
 
     def receive(self, snapshot_id: bytes, index: int, term: int, offset: int, data: bytes) -> str | None:
         """Raw bytes of a peer's snapshot; offset 0 begins it anew, any other must be where the last bytes ended."""
+        if not _possible(snapshot_id):
+            return _NO_ID
         if offset == 0:
             self.abort(snapshot_id)
             self._receivers[snapshot_id] = snapshot_file.SnapshotReceiver(self._disk, snapshot_id, index, term)
@@ -84,3 +92,7 @@ class SnapshotDesk:
     def remove_before(self, index: int) -> None:
         """No complete snapshot below `index` is left."""
         snapshot_file.remove_snapshots_before(self._disk, index)
+
+
+def _possible(snapshot_id: bytes) -> bool:
+    return 0 < len(snapshot_id) <= snapshot_file.ID_BYTES_MAX

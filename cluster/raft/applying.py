@@ -65,6 +65,7 @@ class Applying(Snapshots):
         self._agreeing: set[str] = set()
         self.on_broken: Callable[[str], None] = lambda _why: None
         self.on_lead: Callable[[bool], None] = lambda _leads: None
+        self.wall_is_trusted: Callable[[], bool] = lambda: False
         super().__init__(node_id, peers, timing, log, clock, source, store)
 
     # ---- opening
@@ -200,7 +201,9 @@ class Applying(Snapshots):
             self.on_lead(False)
         if new == LEADER:
             self.overlay.drop()
-            self._stamp_ns = max(self.state.time_ns, self._heard_now_ns())
+            # Time went on while the whole cluster was down; a wall clock that the members agree on says how much.
+            wall_ns = self.clock.wall_ns() if self.wall_is_trusted() else 0
+            self._stamp_ns = max(self.state.time_ns, self._heard_now_ns(), wall_ns)
             self._stamp_boot_s = self.clock.boot()
             self._checkpoint = (0, b"")
             self._differing.clear()
@@ -210,7 +213,8 @@ class Applying(Snapshots):
     def next_stamp(self) -> int:
         """A5: the stamp of a transaction proposed now."""
         boot_s = self.clock.boot()
-        self._stamp_ns = stamp.next_stamp(self._stamp_ns, self._stamp_boot_s, boot_s, self.clock.wall_ns())
+        last_ns = max(self._stamp_ns, self.state.time_ns)  # entries of earlier leaders may be applied meanwhile
+        self._stamp_ns = stamp.next_stamp(last_ns, self._stamp_boot_s, boot_s, self.clock.wall_ns())
         self._stamp_boot_s = boot_s
         return self._stamp_ns
 

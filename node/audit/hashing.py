@@ -35,6 +35,8 @@ class _Number(str):
     __slots__ = ()
 
 
+# ValueError: a number with more digits than Python converts.
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _decode = msgspec.json.Decoder(float_hook=_Number).decode
 
 
@@ -98,7 +100,7 @@ class Masking:
     def masked(self, value: Any) -> Generator[None, None, Any]:
         """Returns what to write for a body; yields between slices. Raises TypeError for what JSON cannot hold.
 
-        bytes are JSON text, spliced in whole or anywhere inside; if they are not, they are hashed as one value.
+        bytes are JSON text, whole or anywhere inside; if they do not decode, they are hashed as one value.
         """
         root: list[Any] = [None]
         stack: list[tuple[Any, Any, Any, str]] = [(root, 0, value, "")]
@@ -106,7 +108,11 @@ class Masking:
         while stack:
             target, at, source, key = stack.pop()
             if isinstance(source, bytes | msgspec.Raw):
-                source = self._decoded(bytes(source))  # noqa: PLW2901 - what the bytes say stands in their place
+                try:
+                    source = _decode(source)  # noqa: PLW2901 - what the bytes say stands in their place
+                except _UNREADABLE:
+                    target[at] = self._hasher.octets(bytes(source))
+                    continue
             if isinstance(source, dict):
                 into: Any = dict.fromkeys(source)
                 pairs: Any = source.items()
@@ -130,35 +136,24 @@ class Masking:
                     yield
         return root[0]
 
-    def _decoded(self, text: bytes) -> Any:
-        try:
-            return _decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return self._hasher.octets(text)  # hashed twice by the caller's pass: no harm, and never in the clear
-
     def _scalar(self, value: Any, key: str) -> Any:
         if value is None:
             return None
-        if value.__class__ is str:
-            if (self._raw or key in self._exempt) and not value.startswith(TOKEN_PREFIXES):
-                return value
-            return self._hasher.text(value)
-        text, plain = _number(value)
-        if self._numbers and not self._raw and key not in self._exempt:
-            return self._hasher.text(text)
-        return plain
+        plain = self._raw or key in self._exempt
+        if isinstance(value, str) and value.__class__ is not _Number:
+            return str(value) if plain and not value.startswith(TOKEN_PREFIXES) else self._hasher.text(value)
+        written = _written(value)
+        if self._numbers and not plain:
+            return self._hasher.text(written)
+        return msgspec.Raw(written.encode())
 
 
-def _number(value: Any) -> tuple[str, Any]:
-    """A number or boolean as JSON text, and as something that encodes to that text."""
+def _written(value: Any) -> str:
+    """A number or boolean as JSON text."""
     if isinstance(value, bool):
-        return ("true", True) if value else ("false", False)
-    if isinstance(value, int):
-        return str(value), value
-    if isinstance(value, _Number):
-        return str(value), msgspec.Raw(str(value).encode())
+        return "true" if value else "false"
+    if isinstance(value, int | _Number):
+        return str(value)
     if isinstance(value, float):
-        return repr(value), value
-    if isinstance(value, str):  # another subclass, an enumeration for example: never in the clear by accident
-        raise TypeError("a text of an unknown kind")
+        return repr(value)
     raise TypeError(f"no JSON form for {type(value).__name__}")

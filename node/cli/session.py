@@ -100,7 +100,7 @@ def _advice(path: str, reply: Reply, *, has_token: bool) -> str | None:
             return "give a token in STRONGROOM_TOKEN or VAULT_TOKEN"
         case 401 | 403:
             return f"`strongroom token lookup` names the token's policies; one of them must allow {path}"
-        case 501:
+        case 501 if not reply.errors or any("initiali" in text.lower() for text in reply.errors):
             return "`strongroom operator init`, once for the cluster"
         case 503 if any("sealed" in text.lower() for text in reply.errors):
             return "`strongroom operator unseal`, with a key of each of several holders"

@@ -68,8 +68,8 @@ def _table(seal: Mapping[str, Any], leader: Mapping[str, Any], node: Mapping[str
     else:
         known["Cluster Name"] = node.get("cluster_name", seal.get("cluster_name"))
         known["Cluster ID"] = node.get("cluster_id", seal.get("cluster_id"))
-        known["Leader"] = node.get("leader_id") or leader.get("leader_address") or "none"
-        known["This Node Leads"] = leader.get("is_self", False)
+        alone = leader.get("ha_enabled") is False
+        known["Leader"] = node.get("leader_id") or leader.get("leader_address") or ("this node" if alone else "none")
     for label, key in (
         ("Node ID", "node_id"),
         ("Profile", "profile"),
@@ -129,7 +129,7 @@ def next_steps(
             *lines,
             f"next: strongroom operator unseal   ({seal.get('progress', 0)} of {seal.get('t', 0)} keys given)",
         ]
-    if not (node.get("leader_id") or leader.get("leader_address")):
+    if not (node.get("leader_id") or leader.get("leader_address")) and leader.get("ha_enabled", True):
         lines.append("next: strongroom status -address=URL on the other members; a majority must run and be unsealed")
     if asked is None:
         lines.append("note: with a token in STRONGROOM_TOKEN the members and their lag are shown")

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from ..version import PRODUCT_VERSION
 from .parts import HELP_NAMES, Command
 from .session import option
 
@@ -14,7 +15,4 @@ from .session import option
 @option("--format", "-o", "form", type=click.Choice(["table", "json"]), default="table", help="form of the output")
 def version(form: str) -> None:
     """Print the version of this program; `strongroom status` names the server's."""
-    from importlib.metadata import version as version_of
-
-    found = version_of("strongroom")
-    click.echo(json.dumps({"version": found}) if form == "json" else f"strongroom {found}")
+    click.echo(json.dumps({"version": PRODUCT_VERSION}) if form == "json" else f"strongroom {PRODUCT_VERSION}")

@@ -42,8 +42,6 @@ def parse_duration(text: str) -> int:
         return _bounded(int(days[1]) * 86_400 * NS, text)
     negative = text[0] == "-"
     rest = text[1:] if text[0] in "+-" else text
-    if rest == "0":
-        return 0
     if not rest:
         raise _invalid(text)
     total_ns = _parts_ns(rest, text)

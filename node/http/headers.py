@@ -40,6 +40,20 @@ PROXY_ONLY = ("x-forwarded-", "forwarded", "x-real-ip", "x-client-", "x-ssl-", "
               "x-tls-client-", "x-amzn-mtls-")  # fmt: skip
 """Beginnings of names that say who the client is: handed on only if a trusted proxy sent them."""
 
+PLAIN = frozenset({
+    "accept", "accept-encoding", "accept-language", "content-type", "user-agent", "x-vault-request",
+    "x-vault-namespace", "x-vault-wrap-ttl", "x-vault-index", "x-vault-inconsistent", "x-strongroom-write-id",
+    "x-strongroom-consistency",
+})  # fmt: skip
+"""Handed on without a further look, to be quick about what every client sends."""
+
+SPELLINGS = {
+    spelling.encode("ascii"): name
+    for name in PLAIN | DROPPED
+    for spelling in (name, name.title(), name.title().replace("-Ttl", "-TTL"))
+}
+"""Usual spellings of usual names. Not a cache: a secret sent as the name of a header must not stay in memory."""
+
 ROOT_NAMESPACES = frozenset({"", "/", "root", "root/"})
 CONSISTENCIES = frozenset({"strong", "local"})
 
@@ -88,46 +102,45 @@ class HeaderFacts:
     expect: str = ""
 
 
-def read_headers(
-    raw: Iterable[tuple[bytes, bytes]], peer: Peer, trust: Trust, limits: HttpLimits, *, host_needed: bool = True
-) -> HeaderFacts:
+def read_headers(raw: Iterable[tuple[bytes, bytes]], peer: Peer, trust: Trust, limits: HttpLimits) -> HeaderFacts:
     """What the headers say. Raises EdgeRefusal by the rules of this module."""
-    found: dict[str, list[str]] = {}
-    for name_bytes, value_bytes in raw:
-        found.setdefault(name_bytes.decode("latin-1").lower(), []).append(_text(value_bytes))
-    if any(len(values) > 1 and name in ONCE for name, values in found.items()):
+    first, all_of = _gather(raw)
+    if any(name in ONCE for name in all_of):
         raise BadRequestError("a header that may come once is repeated")
-    if host_needed:
-        check_host(found.get("host", []), peer, trust)
-    facts = HeaderFacts()
-    facts.token = _token(found, limits)
-    facts.namespace = _namespace(found)
+    check_host(first, all_of, peer, trust)
     proxied = trust.is_proxy(peer.address)
-    facts.remote_address = _client_address(found, peer, trust) if proxied else peer.address
-    facts.wrap_ttl_s = _wrap_ttl_s(found)
-    facts.index_states = tuple(found.get("x-vault-index", ()))
-    facts.inconsistent = tuple(found.get("x-vault-inconsistent", ()))
-    facts.consistency = _one(found, "x-strongroom-consistency").lower() or "strong"
+    one = first.get
+    facts = HeaderFacts(
+        token=_token(first, all_of, limits),
+        headers={
+            name: text if name not in all_of else ", ".join(all_of[name])
+            for name, text in first.items()
+            if name in PLAIN or (name not in DROPPED and (proxied or not name.startswith(PROXY_ONLY)))
+        },
+        remote_address=_client_address(first, all_of, peer, trust) if proxied else peer.address,
+        namespace=one("x-vault-namespace"),
+        wrap_ttl_s=_wrap_ttl_s(one("x-vault-wrap-ttl", "")),
+        index_states=_all(first, all_of, "x-vault-index"),
+        inconsistent=_all(first, all_of, "x-vault-inconsistent"),
+        consistency=one("x-strongroom-consistency", "").lower() or "strong",
+        write_id=one("x-strongroom-write-id") or None,
+        no_forwarding=bool(one("x-vault-no-request-forwarding")),
+        content_type=one("content-type", ""),
+        content_encoding=one("content-encoding", "").lower(),
+        expect=one("expect", "").lower(),
+    )
+    if facts.namespace is not None and facts.namespace not in ROOT_NAMESPACES:
+        raise NamespaceNotFoundError
     if facts.consistency not in CONSISTENCIES:
         raise BadRequestError("X-Strongroom-Consistency must be strong or local")
-    facts.write_id = _one(found, "x-strongroom-write-id") or None
-    facts.no_forwarding = bool(_one(found, "x-vault-no-request-forwarding"))
-    facts.content_type = _one(found, "content-type")
-    facts.content_encoding = _one(found, "content-encoding").lower()
-    facts.expect = _one(found, "expect").lower()
-    facts.headers = {
-        name: ", ".join(values)
-        for name, values in found.items()
-        if name not in DROPPED and (proxied or not name.startswith(PROXY_ONLY))
-    }
     return facts
 
 
-def check_host(values: Sequence[str], peer: Peer, trust: Trust) -> None:
+def check_host(first: Mapping[str, str], all_of: Mapping[str, Sequence[str]], peer: Peer, trust: Trust) -> None:
     """Refuse a Host that is no name or address of this listener: that is how a web page reaches a loopback port."""
-    if len(values) != 1:
+    if "host" not in first or "host" in all_of:
         raise BadRequestError("the Host header must come exactly once")
-    host = values[0].lower()
+    host = first["host"].lower()
     if host.startswith("["):
         name, bracket, port = host[1:].partition("]")
         port = port.removeprefix(":") if bracket and port[:1] in {"", ":"} else "?"
@@ -153,21 +166,30 @@ def plain_address(address: str) -> str:
     return address.removeprefix("::ffff:") if address.startswith("::ffff:") and "." in address else address
 
 
-def _text(value: bytes) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+def _gather(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """(first value of each name, all values of those that came several times), names in lower case."""
+    first: dict[str, str] = {}
+    all_of: dict[str, list[str]] = {}
+    for name_bytes, value in raw:
+        name = SPELLINGS.get(name_bytes) or name_bytes.decode("latin-1").lower()
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            text = value.decode("latin-1")
+        if name not in first:
+            first[name] = text
+        else:
+            all_of.setdefault(name, [first[name]]).append(text)
+    return first, all_of
 
 
-def _one(found: Mapping[str, Sequence[str]], name: str) -> str:
-    values = found.get(name)
-    return values[0] if values else ""
+def _all(first: Mapping[str, str], all_of: Mapping[str, Sequence[str]], name: str) -> tuple[str, ...]:
+    return (first[name],) if name in first and name not in all_of else tuple(all_of.get(name, ()))
 
 
-def _token(found: Mapping[str, Sequence[str]], limits: HttpLimits) -> str | None:
-    token = _one(found, "x-vault-token")
-    for value in found.get("authorization", ()):
+def _token(first: Mapping[str, str], all_of: Mapping[str, Sequence[str]], limits: HttpLimits) -> str | None:
+    token = first.get("x-vault-token", "")
+    for value in _all(first, all_of, "authorization"):
         if value[:7].lower() != "bearer ":
             continue  # another scheme carries no token of ours; a proxy in front may use it
         bearer = value[7:].strip()
@@ -179,17 +201,7 @@ def _token(found: Mapping[str, Sequence[str]], limits: HttpLimits) -> str | None
     return token or None
 
 
-def _namespace(found: Mapping[str, Sequence[str]]) -> str | None:
-    if "x-vault-namespace" not in found:
-        return None
-    namespace = _one(found, "x-vault-namespace")
-    if namespace not in ROOT_NAMESPACES:
-        raise NamespaceNotFoundError
-    return namespace
-
-
-def _wrap_ttl_s(found: Mapping[str, Sequence[str]]) -> int | None:
-    text = _one(found, "x-vault-wrap-ttl")
+def _wrap_ttl_s(text: str) -> int | None:
     if not text:
         return None
     try:
@@ -201,9 +213,9 @@ def _wrap_ttl_s(found: Mapping[str, Sequence[str]]) -> int | None:
     return -(-ttl_ns // UNIT_NS["s"]) or None  # a part of a second is a second, nothing is no wrapping
 
 
-def _client_address(found: Mapping[str, Sequence[str]], peer: Peer, trust: Trust) -> str:
+def _client_address(first: Mapping[str, str], all_of: Mapping[str, Sequence[str]], peer: Peer, trust: Trust) -> str:
     """Rightmost hop that is not a trusted proxy: what stands left of it, anybody may have written."""
-    hops = [hop.strip() for value in found.get("x-forwarded-for", ()) for hop in value.split(",")]
+    hops = [hop.strip() for value in _all(first, all_of, "x-forwarded-for") for hop in value.split(",")]
     address = peer.address
     for hop in reversed(hops):
         address = plain_address(hop)

@@ -41,7 +41,7 @@ GO_BOOLS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wire:
     """The head of one request as the parser delivered it."""
 
@@ -126,6 +126,8 @@ def complete(head: Head, raw: bytes, request_id: str, peer: Peer, listener: str,
 
 def _queried(operation: Operation, query: dict[str, str]) -> Operation:
     """The operation after `?help`, `?list` and `?scan`, which are taken out of the query: they are no data."""
+    if not query:
+        return operation
     if query.pop("help", ""):
         return Operation.HELP
     if operation is not Operation.READ:

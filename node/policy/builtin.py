@@ -48,10 +48,7 @@ path "identity/entity/name/{{identity.entity.name}}" {
     capabilities = ["read"]
 }
 
-# It may renew and look up a lease whose id it knows (sys/renew is the old path).
-path "sys/renew" {
-    capabilities = ["update"]
-}
+# It may renew and look up a lease whose id it knows.
 path "sys/leases/renew" {
     capabilities = ["update"]
 }

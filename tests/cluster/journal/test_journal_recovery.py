@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
+
 from chaos.sim.disk import SimDisk
 from cluster.journal import wal
 from cluster.journal.judge import judge
@@ -14,6 +15,9 @@ from cluster.journal.recovery import LogStart, recover, rewrite
 from cluster.journal.scan import Batch
 from cluster.journal.writer import LogWriter
 from cluster.seams import NoSpaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SEGMENT_BYTES = 8 * 4096
 

@@ -6,17 +6,19 @@ describe, that point must lie at or behind the newest completion, and an intact 
 
 from __future__ import annotations
 
+import contextlib
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from chaos.sim.disk import SimDisk
 from cluster.journal import wal
 from cluster.journal.recovery import LogStart, Recovered, recover, rewrite
 from cluster.journal.replay import Replay
 from cluster.journal.writer import LogWriter
 from cluster.seams import NoSpaceError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SEGMENT_BYTES = 8 * 4096
 
@@ -136,10 +138,8 @@ def run_lives(seed: int) -> None:
         elif fault < 0.5:
             failing = disk.operations + rng.randint(1, 40)
             disk.on_operation = lambda _, at=failing: disk.fail_next_sync() if disk.operations == at else None
-        try:
+        with contextlib.suppress(CrashError, OSError):
             live(disk, model, start(disk, model), rng)
-        except (CrashError, OSError):
-            pass
         disk.on_operation = lambda _: None
         disk.sync_error = None
         end(disk, rng)
@@ -182,34 +182,28 @@ def test_a_full_disk_delays_batches_and_loses_none(full_at_blocks: int) -> None:
 def test_a_batch_that_a_later_mark_names_is_damage_when_it_cannot_be_read(seed: int) -> None:
     """Rot of anything that was acknowledged and is still needed is seen, and what stood before it is kept."""
     rng = random.Random(seed)
-    disk, model = SimDisk(), Model()
-    writer = LogWriter(disk, segment_bytes=SEGMENT_BYTES, start=start(disk, model))
-    places = []
+    disk = SimDisk()
+    writer = LogWriter(disk, segment_bytes=SEGMENT_BYTES, start=start(disk, Model()))
+    written = []
     for index in range(1, rng.randint(3, 20)):
-        before = {name: _used(disk, name) for name in disk.names(wal.FOLDER)}
-        model.sequence += 1
-        model.records.append(wal.append_record(model.sequence, index, 1, rng.randbytes(rng.choice((1, 200, 6000)))))
-        writer.write([model.records[-1]], model.sequence)
-        model.reported = writer.sync()
-        changed = [name for name in disk.names(wal.FOLDER) if _used(disk, name) != before.get(name, b"")]
-        places.append((changed[-1], model.sequence))
+        entry = rng.randbytes(rng.choice((1, 200, 6000)))
+        written.append((writer.last_sequence + 1, index, 1, entry))
+        writer.write([wal.append_record(*written[-1])], writer.last_sequence + 1)
+        writer.sync()
     writer.idle()
-    name, sequence = rng.choice(places)
-    record = model.records[sequence - 1]
-    path = f"{wal.FOLDER}/{name}"
-    disk.corrupt(path, _used(disk, name).index(record) + rng.randrange(len(record)), 1 << rng.randrange(8))
+    victim = rng.randrange(len(written))
+    record = wal.append_record(*written[victim])
+    for name in disk.names(wal.FOLDER):
+        file = disk.open(f"{wal.FOLDER}/{name}")
+        at = file.read_at(0, file.size()).find(record)
+        if at >= 0:
+            disk.corrupt(f"{wal.FOLDER}/{name}", at + rng.randrange(len(record)), 1 << rng.randrange(8))
     disk.power_loss(rng)
     recovered = recover(disk, segment_bytes=SEGMENT_BYTES)
 
     assert recovered.damaged
-    assert (recovered.last_sequence, recovered.entries) == (sequence - 1, model.log(sequence - 1)[1])
+    assert recovered.last_sequence == written[victim][0] - 1
+    assert recovered.entries == [(index, term, entry) for _, index, term, entry in written[:victim]]
     rewrite(disk, recovered)
     again = recover(disk, segment_bytes=SEGMENT_BYTES)
     assert (again.damaged, again.entries) == (False, recovered.entries)
-
-
-def _used(disk: SimDisk, name: str) -> bytes:
-    file = disk.open(f"{wal.FOLDER}/{name}")
-    content = file.read_at(0, file.size()).rstrip(b"\0")
-    file.close()
-    return content + b"\0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from chaos.sim.disk import SimDisk
 from cluster.errors import FatalError
 from cluster.journal import wal
@@ -22,9 +23,7 @@ def disk() -> SimDisk:
 
 @pytest.fixture
 def writer(disk: SimDisk) -> LogWriter:
-    return LogWriter(
-        disk, segment_bytes=SEGMENT_BYTES, start=rewrite(disk, recover(disk, segment_bytes=SEGMENT_BYTES))
-    )
+    return LogWriter(disk, segment_bytes=SEGMENT_BYTES, start=rewrite(disk, recover(disk, segment_bytes=SEGMENT_BYTES)))
 
 
 def put(writer: LogWriter, *indexes: int, size: int = 10) -> int:
@@ -141,7 +140,7 @@ def test_segments_go_oldest_first_each_on_stable_storage(disk: SimDisk, writer: 
 
 def test_a_full_disk_is_found_before_anything_is_written(disk: SimDisk, writer: LogWriter) -> None:
     """The same batch succeeds when there is room; the spare is the first to be missed."""
-    put(writer, 1, size=5 * 4096)
+    put(writer, 1, size=4 * 4096)
     writer.sync()
     disk.space_bytes = SEGMENT_BYTES
     sequence = writer.last_sequence + 1

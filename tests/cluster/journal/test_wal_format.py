@@ -8,6 +8,9 @@ import zlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from chaos.sim.disk import SimDisk
 from cluster.errors import DamagedError
 from cluster.journal import wal
@@ -15,8 +18,6 @@ from cluster.journal.recovery import recover
 from cluster.journal.scan import scan_segment
 from cluster.journal.segments import create_segment
 from cluster.journal.writer import LogWriter
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "formats" / "journal_segment.json"
 U64 = st.integers(0, (1 << 64) - 1)

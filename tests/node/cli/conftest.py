@@ -99,3 +99,14 @@ def run(api):
         return CliRunner(env=settings).invoke(root, words, input=stdin)
 
     return invoke
+
+
+@pytest.fixture
+def kv2(api):
+    """A server with one secret on a KV version 2 mount, whose numbers no float can hold."""
+    api.mount()
+    api.answers["GET /v1/secret/data/app"] = (
+        200,
+        b'{"data":{"data":{"n":1.10,"big":12345678901234567890123,"name":"x"},"metadata":{"version":3}}}\n',
+    )
+    return api

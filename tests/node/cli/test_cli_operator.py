@@ -172,3 +172,14 @@ def test_a_part_that_is_not_there_says_so(run, words):
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "not available in this version" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("errors", "advised"), [([], True), (["Vault is not initialized"], True), (["not built yet"], False)]
+)
+def test_501_means_init_only_where_it_speaks_of_that(api, run, errors, advised):
+    """A server may also lack what was asked for."""
+    api.answers["PUT /v1/sys/seal"] = (501, {"errors": errors})
+    result = run("operator", "seal", "-cluster")
+
+    assert (result.exit_code, "operator init" in result.stderr) == (2, advised)

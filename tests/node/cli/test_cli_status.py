@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_an_open_node_shows_leader_lag_and_margin(node, run):
     result = run("status")
 
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "Leader             n1" in result.stdout
+    assert re.search(r"^Leader +n1$", result.stdout, re.MULTILINE)
     assert "n2      voter    2                40" in result.stdout
     assert "Quorum: 2 of 3 voters answer, 2 are needed: 0 more may be lost" in result.stdout
 
@@ -90,6 +91,15 @@ def test_a_node_without_a_leader_says_why(node, run):
     assert result.exit_code == 0
     assert "why: 2 of 3 members are not reachable" in result.stderr
     assert "next: strongroom status -address=URL" in result.stderr
+
+
+def test_one_node_alone_is_its_own_leader(node, run):
+    """Vault's leader answer names nobody then; that is no lack of a majority."""
+    node.answers["GET /v1/sys/leader"] = (200, {"ha_enabled": False, "is_self": False, "leader_address": ""})
+    result = run("status", env={"STRONGROOM_TOKEN": None})
+
+    assert re.search(r"^Leader +this node$", result.stdout, re.MULTILINE)
+    assert "next:" not in result.stderr
 
 
 @pytest.mark.parametrize(
