@@ -23,6 +23,7 @@ from .member import Member, MemberAddress, MemberSettings
 from .raft.chassis import Timing
 from .seams import SystemClock, SystemRandom
 from .state import records, sweeps, write_ids
+from .state.machine import State
 from .state.records import (
     Accessor,
     AuditDevice,
@@ -49,6 +50,7 @@ from .state.view import View, look
 from .values import ValueSealing
 
 __all__ = [
+    "State",
     "certificate_expiry",
     "write_certificates",
     "SystemClock",

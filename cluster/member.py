@@ -552,6 +552,9 @@ class Member:
 
         Raises UnavailableError if nobody confirms in time, SealedError.
         """
+        replica = self.running
+        if replica.quorum == 1 and replica.noop_applied and replica.applied_index >= replica.commit_index:
+            return replica.applied_index  # nobody else could lead
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def done(index: int, error: StrongroomError | None) -> None:
@@ -562,7 +565,7 @@ class Member:
             else:
                 future.set_exception(error)
 
-        self.running.read_index(done)
+        replica.read_index(done)
         return await future
 
     async def forward(self, body: bytes, timeout_s: float) -> bytes:

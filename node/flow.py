@@ -35,6 +35,7 @@ from cluster import (
 )
 
 from . import policy
+from .policy import builtin
 from .auth import tokens
 from .auth.token_use import join, use_token
 from .auth.tokens import TokenView
@@ -47,7 +48,7 @@ from .writes import Repetition, WriteIds
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from cluster import Member
+    from cluster import Member, State
 
     from .audit_port import AuditPort
     from .indexes import IndexHeaders
@@ -114,32 +115,24 @@ class Flow:
 
     async def _handle(self, request: RawRequest) -> RawResponse:
         member = self._member
-        state = member.view
+        registry = self._registry
         if request.index_states:
             self._indexes.check(request.index_states)
-        if not self._decides(state, request):
+        state = member.view
+        epoch, routed = registry.epoch, registry.route(state, request.path)
+        if not _is_write(routed, request):
             await member.read_barrier()
-            if not self._decides(member.view, request):  # the mount, or the token, may only now be here
-                return await self._read(request, "readindex")
+            state = member.view
+            if registry.epoch != epoch:  # the mount may only now be here
+                routed = registry.route(state, request.path)
+            if not _is_write(routed, request):
+                response = await self._read(request, routed, state)
+                if response is not None:
+                    return response
         self._write_ids.give(request, member.now_ns())
         if member.is_leader:
             return await self._write(request)
         return await self._elsewhere(request)
-
-    def _decides(self, view: View, request: RawRequest) -> bool:
-        """Whether the leader decides: a write, or a request that spends a use of its token."""
-        routed = self._registry.route(view, request.path)
-        engine = None if routed is None or request.operation is Operation.HELP else routed.engine
-        if engine is not None and routed is not None and engine.is_write(request.operation, routed.path):
-            return True
-        return self._limited(request)
-
-    def _limited(self, request: RawRequest) -> bool:
-        """F4. Judged on applied state: a token that is not here yet is looked up again behind the barrier."""
-        member = self._member
-        assert member.values is not None
-        token = tokens.find_raw(member.view, member.values, request.token, member.now_ns())
-        return token is not None and token.record.num_uses != 0
 
     async def _elsewhere(self, request: RawRequest) -> RawResponse:
         if request.forwarded_from is not None:
@@ -163,7 +156,7 @@ class Flow:
         judged: Judged | None = None
         refusal: Refusal | None = None
         try:
-            judged = self._judge(state, request, now_ns, pending=False, local=True)
+            judged = self._judge_at(state, request, now_ns, pending=False, local=True)
         except Refusal as error:
             refusal = error
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
@@ -193,21 +186,31 @@ class Flow:
         loop.call_soon(begin)
 
     # ---- who, and may they
+    def _judge_at(self, view: View, request: RawRequest, now_ns: int, *, pending: bool, local: bool = False) -> Judged:
+        """As `_judge`, with the route looked up in the same view."""
+        routed = self._registry.route(view, request.path, pending=pending)
+        return self._judge(view, request, routed, now_ns, pending=pending, local=local)
+
     def _judge(
-        self, view: View, request: RawRequest, now_ns: int, *, pending: bool, local: bool = False
+        self,
+        view: View,
+        request: RawRequest,
+        routed: Routed | None,
+        now_ns: int,
+        *,
+        pending: bool,
+        local: bool = False,
     ) -> Judged:
         """Raises Refusal as Vault would: first the token, then the policy, then the route (a local path needs none)."""
         member = self._member
         assert member.values is not None
-        routed = self._registry.route(view, request.path, pending=pending)
+        token = tokens.authenticate(view, member.values, request.token, now_ns, request.remote_address)
         auth_mount = routed.mount_path if routed is not None and routed.mount_path.startswith("auth/") else ""
-        if policy.builtin.is_unauthenticated(request.path, auth_mount):
-            token = tokens.authenticate(view, member.values, request.token, now_ns, request.remote_address)
+        if builtin.is_unauthenticated(request.path, auth_mount):
             if routed is None:
                 raise no_handler(request.path)
             caller = tokens.caller_of(token, now_ns) if token is not None else Caller()
             return Judged(routed, request.operation, token, caller)
-        token = tokens.authenticate(view, member.values, request.token, now_ns, request.remote_address)
         if token is None:
             raise Refusal(403, "permission denied")
         acl = self._registry.acl(view, tuple(token.record.policies), pending=pending)
@@ -219,7 +222,7 @@ class Flow:
             wrap_ttl_s=request.wrap_ttl_s,
         )
         sudo = decision.sudo or decision.is_root
-        if not decision.allowed or (policy.builtin.needs_sudo(request.path, operation) and not sudo):
+        if not decision.allowed or (builtin.needs_sudo(request.path, operation) and not sudo):
             raise Refusal(403, "permission denied", wrapped=True)
         if routed is None and not local:
             raise no_handler(request.path)
@@ -250,21 +253,24 @@ class Flow:
         )
 
     # ---- read
-    async def _read(self, request: RawRequest, served: str) -> RawResponse:
-        member = self._member
-        state, now_ns = member.view, member.now_ns()
-        index = state.applied_index
+    async def _read(self, request: RawRequest, routed: Routed | None, state: State) -> RawResponse | None:
+        """The answer, decided on this state in one turn; None for a token with limited uses, which the leader serves."""
+        now_ns, index = self._member.now_ns(), state.applied_index
         judged: Judged | None = None
+        answer: Answer | None = None
+        refusal: Refusal | None = None
         try:
-            judged = self._judge(state, request, now_ns, pending=False)
+            judged = self._judge(state, request, routed, now_ns, pending=False)
+            if judged.token is not None and judged.token.record.num_uses:
+                return None  # F4
             answer = self._ask(judged, request, state, now_ns)
-        except Refusal as refusal:
+            response = respond(request.id, answer)
+        except Refusal as error:
+            refusal = error
             response = refused(refusal)
-            await self._audited(request, judged, None, refusal)
-            return self._indexes.add(response, index, served) if request.token else response
-        response = respond(request.id, answer)
-        await self._audited(request, judged, answer, None)
-        return self._indexes.add(response, index, served)
+        if self._audit.enabled and not await self._audit.both(request, judged, answer, refusal):
+            raise AuditFailedError
+        return self._indexes.add(response, index, "readindex") if request.token else response
 
     def _ask(self, judged: Judged, request: RawRequest, view: View, now_ns: int) -> Answer:
         assert judged.routed is not None
@@ -276,12 +282,6 @@ class Flow:
             return _help(judged.routed)
         return engine.read(self._context(view, judged.routed, now_ns, judged.caller), request, judged.routed.path)
 
-    async def _audited(
-        self, request: RawRequest, judged: Judged | None, answer: Answer | None, refusal: Refusal | None
-    ) -> None:
-        if self._audit.enabled and not await self._audit.both(request, judged, answer, refusal):
-            raise AuditFailedError
-
     # ---- write
     async def _write(self, request: RawRequest) -> RawResponse:
         member = self._member
@@ -289,7 +289,7 @@ class Flow:
         judged: Judged | None = None
         refusal: Refusal | None = None
         try:
-            judged = self._judge(replica.overlay, request, replica.now_ns(), pending=replica.overlay_pending)
+            judged = self._judge_at(replica.overlay, request, replica.now_ns(), pending=replica.overlay_pending)
         except Refusal as error:
             refusal = error
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
@@ -301,7 +301,7 @@ class Flow:
         """Inside the brackets: judged again on the overlay, decided, to be proposed in the same turn."""
         replica = self._member.running
         try:
-            judged = self._judge(view, request, now_ns, pending=replica.overlay_pending)
+            judged = self._judge_at(view, request, now_ns, pending=replica.overlay_pending)
             if judged.routed is None or judged.routed.engine is None:
                 raise unsupported_path()
             remembered = self._write_ids.look(view, request, judged.token, now_ns)
@@ -363,6 +363,11 @@ def _help(routed: Routed) -> Answer:
     text = f"The {routed.mount.type} engine at {routed.mount_path}; see docs/api.md."
     openapi = {"openapi": "3.0.2", "info": {"title": "Strongroom", "version": "1", "description": "HTTP API"}, "paths": {}}
     return Answer(bare=True, data={"help": text, "see_also": None, "openapi": openapi})
+
+
+def _is_write(routed: Routed | None, request: RawRequest) -> bool:
+    engine = None if routed is None or request.operation is Operation.HELP else routed.engine
+    return engine is not None and routed is not None and engine.is_write(request.operation, routed.path)
 
 
 async def _run(action: Callable[[], Awaitable[None]]) -> None:

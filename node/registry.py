@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cluster import Mount, Policy, Table, View, records
 
 from . import policy
+from .policy import builtin
 from .engines.base import Engine
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ def _compile(view: View, names: tuple[str, ...]) -> policy.Acl:
         return policy.Acl.ROOT
     documents = []
     for name in names:
-        if name == policy.builtin.RESPONSE_WRAPPING:
-            documents.append((name, policy.parse_policy(policy.builtin.RESPONSE_WRAPPING_TEXT)))
+        if name == builtin.RESPONSE_WRAPPING:
+            documents.append((name, policy.parse_policy(builtin.RESPONSE_WRAPPING_TEXT)))
             continue
         stored = view.get(Table.POLICY, name.encode())
         if stored is not None:

@@ -33,8 +33,9 @@ class Outbox:
     def send(self, parts: Iterable[Part]) -> None:
         """The parts follow what was sent before."""
         for part in parts:
-            self._parts.append(part)
-            self.waiting_bytes += len(part)
+            if part:  # an empty one would never be taken
+                self._parts.append(part)
+                self.waiting_bytes += len(part)
         if not self._watching:
             self._push()
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _EXIT_WAIT_S: Final = 2.0
 _CLOSE_WAIT_S: Final = 10.0
+_EXIT_UNKNOWN: Final = 255  # every other status is an errno
 _SOCKET_BUFFER_BYTES: Final = 4 << 20
 _READ_BYTES: Final = 1 << 16
 # The packages are made by hand so that their __init__ files, which load the whole cluster, do not run.
@@ -254,33 +255,39 @@ class ChildWriter:
         if self._over:
             return
         self._stop()
-        try:
-            status = self._process.wait(_EXIT_WAIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
-        if 0 < status < 255:
+        for sock in self._sockets:
+            sock.close()
+        status = self._wait(_EXIT_WAIT_S)
+        if 0 < status < _EXIT_UNKNOWN:
             why = f"{why}: {os.strerror(status)}"
         elif status < 0:
             why = f"{why}: killed by signal {-status}"
         self._callbacks.on_failed(why)
 
     def close(self) -> None:
-        """See WriterHandle. What the sockets have taken is written; waits for the child, then kills it."""
+        """See WriterHandle. Frames that the sockets have taken whole are written; then the child is gone."""
         if self._over:
             return
         self._flush()
         self._stop()
-        try:
-            self._process.wait(_CLOSE_WAIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        for sock in self._sockets:
+            sock.shutdown(socket.SHUT_WR)  # not closed: its last completions must find somebody, or it ends too early
+        self._wait(_CLOSE_WAIT_S)
+        for sock in self._sockets:
+            sock.close()
 
     def _stop(self) -> None:
+        """Nothing is sent or heard any more."""
         self._over = True
         for outbox in (self._log, self._ballots, self._snapshots):
             outbox.close()
         for sock in self._sockets:
             self._loop.remove_reader(sock)
-            sock.close()
+
+    def _wait(self, timeout_s: float) -> int:
+        """The child has ended, by itself or killed; its status."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()

@@ -22,8 +22,9 @@ class Record(msgspec.Struct, array_like=True, gc=False):
 class Secret(Record):
     """KV metadata of one path. Key: mount uuid (16) + path. Versions are records of their own.
 
-    `gone` is sparse: version → time it is (to be) deleted in ns; 0 = destroyed, -t = destroyed after a deletion at t. `rid` is drawn when the path is
-    created, so a deleted and recreated path never opens old ciphertext. `oldest` is 0 until the first trim.
+    `gone` is sparse: version → time it is (to be) deleted in ns; 0 = destroyed, -t = destroyed after a deletion at t.
+    `rid` is drawn when the path is created, so a deleted and recreated path never opens old ciphertext. `oldest` is 0
+    until the first trim.
     """
 
     current: int = 0

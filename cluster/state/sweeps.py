@@ -181,8 +181,7 @@ def _descendants(view: View, token: bytes) -> Iterator[bytes]:
 
 def _drop_token(view: View, key: bytes, removal: Removal) -> bool:
     found = view.get(Table.TOKEN, key)
-    if found is None:
-        return True
+    assert found is not None  # children and what expired are looked up in the same view
     token = records.readable(records.Token, found[1])
     accessor = b"" if token is None else token.accessor
     held = view.get(Table.ACCESSOR, accessor) if accessor else None

@@ -87,12 +87,10 @@ class Chain:
         opened: dict[str, Any] = {"time": time, "type": "open", "file": file}
         if found.sequence or known.sequence > found.sequence:
             opened["previous"] = {"file": found.file, "sequence": found.sequence, "chain": found.mac.hex()}
-        separator = b""
         if torn:
             opened["torn"] = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
-            separator = b"" if torn.endswith(b"\n") else b"\n"
         self.head = Head(found.sequence, found.mac, file)
-        return separator + self._append(_encode(opened), max(found.sequence, known.sequence) + 1)
+        return self._append(_encode(opened), max(found.sequence, known.sequence) + 1)
 
     def back_to(self, head: Head) -> None:
         """The lines after `head` do not exist: their bytes never reached the file."""
@@ -103,6 +101,11 @@ class Chain:
         mac = self._mac(self.head.mac + body)
         self.head = Head(sequence, mac, self.head.file)
         return b"%b%b%b%b" % (body, _CHAIN, mac.hex().encode(), _END)
+
+
+def mac_of(line: bytes) -> bytes:
+    """The MAC that a line from `append` carries."""
+    return bytes.fromhex(line[-len(_END) - _HEX_BYTES : -len(_END)].decode())
 
 
 def parse(line: bytes) -> Line | None:

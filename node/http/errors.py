@@ -87,15 +87,6 @@ class ExpectationError(EdgeRefusal):
         super().__init__(417, "only 100-continue can be expected")
 
 
-class VersionError(EdgeRefusal):
-    """An HTTP version other than 1.0 and 1.1."""
-
-    close = True
-
-    def __init__(self) -> None:
-        super().__init__(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
-
-
 class OverloadError(EdgeRefusal):
     """429 (this address) or 503 (this node): nothing was begun, so a retry is safe."""
 
@@ -123,6 +114,12 @@ class UnknownMethodError(WireRefusal):
     code = 405
 
 
+class VersionError(WireRefusal):
+    """An HTTP version other than 1.0 and 1.1, or none."""
+
+    code = 505
+
+
 class HeadTooLargeError(WireRefusal):
     """The head exceeds `header_bytes`."""
 
@@ -135,5 +132,6 @@ WIRE_TEXTS: dict[int, tuple[str, ...]] = {
     408: ("the request did not arrive in time",),
     431: ("the head of the request is too large",),
     500: ("internal error",),
+    505: ("only HTTP/1.0 and HTTP/1.1 are spoken here",),
     504: ("internal error",),
 }

@@ -22,13 +22,14 @@ from typing import Any
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
-from .errors import HeadTooLargeError, MalformedError, UnknownMethodError
+from .errors import HeadTooLargeError, MalformedError, UnknownMethodError, VersionError
 
 HEAD_END = b"\r\n\r\n"
 REWRITES = {b"LIST": b"LINK", b"SCAN": b"COPY", b"HELP": b"MOVE"}
 RESTORES = {"LINK": "LIST", "COPY": "SCAN", "MOVE": "HELP"}
 PASSED = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS"})
 REFUSED = frozenset({*REWRITES.values(), b"UNLINK"})
+VERSIONS = frozenset({(1, 0), (1, 1)})
 METHOD_BYTES_MAX = 16
 BLANK_LINES_MAX = 2
 CUTS_MAX = 64
@@ -139,6 +140,11 @@ class ListParser:
                 raise MalformedError
             self._held = data
             return b""
+        if len(data) == space + 1:
+            self._held = data
+            return b""
+        if data[space + 1] in b" \t":
+            raise MalformedError  # one parser skips a second blank, another does not
         method = data[:space]
         self._rewritten = method in REWRITES
         if self._rewritten:
@@ -164,6 +170,8 @@ class ListParser:
         if len(found) != 1 or upgraded or tail:
             raise MalformedError
         message, self._payload = found[0]
+        if message.version not in VERSIONS:
+            raise VersionError
         if self._rewritten:
             message = message._replace(method=RESTORES[message.method])
         messages.append((message, self._payload))

@@ -1,6 +1,6 @@
 """One request head and its body → a RawRequest, or a refusal.
 
-Pure. The order is the rule: version, target, path, headers, method, and only then the body, so that nothing is read
+Pure. The order is the rule: target, path, headers, method, and only then the body, so that nothing is read
 for a request that is refused anyway, and nothing is routed that was not checked.
 Source: Vault API, "Verb → operation".
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..request import Body, Operation, RawRequest
 from .body import check_content_type, parse_body
-from .errors import BadRequestError, ExpectationError, MethodNotAllowedError, VersionError
+from .errors import BadRequestError, ExpectationError, MethodNotAllowedError
 from .headers import HeaderFacts, Peer, Trust, read_headers
 from .paths import decode_path, parse_query, split_target
 
@@ -67,8 +67,6 @@ class Head:
 
 def parse_head(wire: Wire, peer: Peer, trust: Trust, limits: HttpLimits) -> Head:
     """The checked head. Raises EdgeRefusal."""
-    if wire.version not in {(1, 1), (1, 0)}:
-        raise VersionError
     raw_path, raw_query = split_target(wire.target)
     path = decode_path(raw_path, limits)
     facts = read_headers(wire.headers, peer, trust, limits)

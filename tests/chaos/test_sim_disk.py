@@ -1,4 +1,4 @@
-"""The simulated disk: what survives a loss of power, a kill, a failed sync, and that it is no kinder than a real one."""
+"""The simulated disk: what survives a loss of power, a kill, a failed sync, and where it answers like a real one."""
 
 from __future__ import annotations
 

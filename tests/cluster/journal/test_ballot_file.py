@@ -159,9 +159,13 @@ def test_after_a_failed_write_or_sync_nothing_is_done_again(failing: str) -> Non
         disk.fail_next_write()
     else:
         disk.fail_next_sync()
-    with pytest.raises(OSError, match="failed"):
+
+    def write_and_sync() -> None:
         writer.write(2, b"2")
         writer.sync()
+
+    with pytest.raises(OSError, match="failed"):
+        write_and_sync()
     for call in (writer.sync, writer.idle, lambda: writer.write(3, b"3")):
         with pytest.raises(FatalError):
             call()

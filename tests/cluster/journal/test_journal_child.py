@@ -115,6 +115,14 @@ def ended(pid: int) -> bool:
         os.close(fd)
 
 
+def files(root: Path) -> list[Path]:
+    return [root, *sorted(root.rglob("*"))]
+
+
+def of_process(pid: int, what: str) -> bytes:
+    return Path(f"/proc/{pid}/{what}").read_bytes()
+
+
 # ---- the process
 
 
@@ -214,7 +222,7 @@ async def test_files_are_readable_by_nobody_but_the_owner(root: Path, writer: Ch
     writer.snapshot_begin(b"id", 1, 1)
     writer.snapshot_commit(b"id")
     await heard.until(lambda: bool(heard.synced and heard.ballots and heard.snapshots))
-    found = [root, *root.rglob("*")]
+    found = files(root)
 
     assert {path.name for path in found} >= {"ballot", "journal", "snapshots"}
     assert len(found) >= 6
@@ -255,7 +263,7 @@ async def test_without_a_log_only_ballots_and_snapshots_are_written(root: Path, 
     await heard.until(lambda: heard.ballots == [1])
     writer.close()
 
-    assert [path.name for path in root.iterdir()] == ["ballot"]
+    assert [path.name for path in files(root)] == [root.name, "ballot"]
 
 
 async def test_the_death_of_the_child_is_one_failure(writer: ChildWriter, heard: Heard) -> None:
@@ -327,7 +335,7 @@ asyncio.run(main())
 """
 
 
-async def test_the_child_does_not_outlive_its_parent(root: Path) -> None:
+def test_the_child_does_not_outlive_its_parent(root: Path) -> None:
     """Kill -9 of the node: the kernel takes the child along, and what was reported is there."""
     here = Path(__file__).parents[3]
     parent = subprocess.Popen(
@@ -369,11 +377,11 @@ async def test_a_reference_to_the_writer_shows_no_entry(writer: ChildWriter) -> 
 
 async def test_the_child_loads_neither_the_cluster_nor_third_parties(writer: ChildWriter) -> None:
     """A small process: no key, no library that could hold one, is mapped into it."""
-    maps = Path(f"/proc/{writer.child_pid}/maps").read_text()
-    arguments = Path(f"/proc/{writer.child_pid}/cmdline").read_bytes().split(b"\0")
+    maps = of_process(writer.child_pid, "maps")
+    arguments = of_process(writer.child_pid, "cmdline").split(b"\0")
 
     assert arguments[1:3] == [b"-I", b"-S"]
-    assert "site-packages" not in maps
+    assert b"site-packages" not in maps
 
 
 # ---- the loops of the child, over a simulated disk

@@ -164,9 +164,13 @@ def test_after_a_failed_write_or_sync_nothing_is_done_again(disk: SimDisk, write
         disk.fail_next_write()
     else:
         disk.fail_next_sync()
-    with pytest.raises(OSError, match="failed"):
+
+    def write_and_sync() -> None:
         put(writer, 2)
         writer.sync()
+
+    with pytest.raises(OSError, match="failed"):
+        write_and_sync()
     operations = disk.operations
     for call in (writer.sync, writer.tidy, lambda: writer.write([], 9)):
         with pytest.raises(FatalError):

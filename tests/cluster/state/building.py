@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,8 +11,12 @@ from cluster.state import records, transaction
 from cluster.state.machine import Outcome, State
 from cluster.state.overlay import Overlay
 from cluster.state.snapshot import Loader, Snapshot
+from cluster.state.sweeps import next_sweep
 from cluster.state.tables import Table, version_key
 from cluster.state.transaction import Draft, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 KEY = b"digest key of the tests, 32 byte"
 MOUNT = b"m" * 16
@@ -21,7 +25,9 @@ VERSIONS_MAX = 10
 
 
 def random_path(source: random.Random) -> bytes:
-    return MOUNT + b"/".join(b"%c%d" % (97 + source.randrange(3), source.randrange(3)) for _ in range(source.randint(1, 4)))
+    return MOUNT + b"/".join(
+        b"%c%d" % (97 + source.randrange(3), source.randrange(3)) for _ in range(source.randint(1, 4))
+    )
 
 
 def random_record(source: random.Random, table: int, key: bytes) -> bytes:
@@ -29,7 +35,9 @@ def random_record(source: random.Random, table: int, key: bytes) -> bytes:
         return source.randbytes(source.randrange(40))
     if table == Table.TOKEN:
         parent = b"%032d" % source.randrange(60) if source.random() < 0.5 else None
-        return records.encode(records.Token(accessor=key[-8:], parent=parent, expires_ns=source.randrange(40) * 500_000_000))
+        return records.encode(
+            records.Token(accessor=key[-8:], parent=parent, expires_ns=source.randrange(40) * 500_000_000)
+        )
     if table == Table.LEASE:
         return records.encode(records.Lease(token=b"t", expires_ns=source.randrange(-5, 40) * 500_000_000))
     if table == Table.WRITE_ID:
@@ -46,7 +54,17 @@ def random_key(source: random.Random, table: int) -> bytes:
     return version_key(key, source.randint(1, 5)) if table == Table.VERSION else key
 
 
-KINDS = (Table.SECRET, Table.SECRET, Table.VERSION, Table.VERSION, Table.TOKEN, Table.LEASE, Table.WRITE_ID, Table.ENTRY, UNKNOWN_TABLE)
+KINDS = (
+    Table.SECRET,
+    Table.SECRET,
+    Table.VERSION,
+    Table.VERSION,
+    Table.TOKEN,
+    Table.LEASE,
+    Table.WRITE_ID,
+    Table.ENTRY,
+    UNKNOWN_TABLE,
+)
 
 
 def random_transaction(source: random.Random, state: State, number: int = 0) -> Transaction:
@@ -86,9 +104,13 @@ def replay(log: Iterable[bytes]) -> State:
     return state
 
 
-def facts_of(*puts: tuple[int, bytes, bytes | records.Record], drops: Iterable[tuple[int, bytes]] = (), time_ns: int = 0) -> Transaction:
+def facts_of(
+    *puts: tuple[int, bytes, bytes | records.Record], drops: Iterable[tuple[int, bytes]] = (), time_ns: int = 0
+) -> Transaction:
     """A transaction without expectations."""
-    written = [(table, key, record if isinstance(record, bytes) else records.encode(record)) for table, key, record in puts]
+    written = [
+        (table, key, record if isinstance(record, bytes) else records.encode(record)) for table, key, record in puts
+    ]
     return Transaction(1, 0, time_ns, [], written, list(drops))
 
 
@@ -174,3 +196,27 @@ def plain(record: bytes) -> list[object]:
     """The elements of a record, those nobody knows included."""
     elements: list[object] = msgspec.msgpack.decode(record)
     return elements
+
+
+def token_records(
+    name: bytes, parent: bytes | None = None, expires_ns: int = 0
+) -> list[tuple[int, bytes, records.Record]]:
+    """A token and its accessor."""
+    token = records.Token(accessor=b"accessor of " + name, parent=parent, expires_ns=expires_ns)
+    return [(Table.TOKEN, name, token), (Table.ACCESSOR, token.accessor, records.Accessor(token=name))]
+
+
+def run_sweeps(state: State, limit: int) -> list[State]:
+    """Every step until nothing is due; the states in between."""
+    leader = Leader(state)
+    between = []
+    while (draft := next_sweep(state, limit, view=leader.overlay)) is not None:
+        assert len(draft.drops) <= limit
+        leader.do(draft)
+        between.append(reloaded(state))
+        assert len(between) < 500
+    return between
+
+
+def names(state: State) -> set[tuple[int, bytes]]:
+    return {(table, key) for table, key, _, _ in state.records()}

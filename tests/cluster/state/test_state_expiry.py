@@ -12,7 +12,9 @@ from cluster.state.tables import Table
 from tests.cluster.state.building import facts_of, random_log, state_of
 
 S = 1_000_000_000
-OPERATIONS = st.lists(st.tuples(st.booleans(), st.integers(-3, 90), st.integers(0, 30).map(lambda n: b"%d" % n)), max_size=120)
+OPERATIONS = st.lists(
+    st.tuples(st.booleans(), st.integers(-3, 90), st.integers(0, 30).map(lambda n: b"%d" % n)), max_size=120
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -95,7 +97,7 @@ def test_the_oldest_are_due_first_and_a_look_changes_nothing():
     )
     looks = [[key for _, key, _ in state.expired(5 * S, limit)] for limit in (0, 1, 3, 9, 9)]
 
-    assert [[], [b"t1"], [b"t1", b"l2", b"l3"], [b"t1", b"l2", b"l3", b"t4"], [b"t1", b"l2", b"l3", b"t4"]] == looks
+    assert looks == [[], [b"t1"], [b"t1", b"l2", b"l3"], [b"t1", b"l2", b"l3", b"t4"], [b"t1", b"l2", b"l3", b"t4"]]
 
 
 def test_a_renewed_token_survives_the_expiry_of_its_old_deadline():
@@ -114,7 +116,7 @@ def test_a_record_that_does_not_decode_never_expires():
     state = state_of((Table.TOKEN, b"k", b"\xc1"), (Table.LEASE, b"k", b""))
 
     assert state.expired(1 << 64, 9) == []
-    assert (1, b"\xc1") == state.get(Table.TOKEN, b"k")
+    assert state.get(Table.TOKEN, b"k") == (1, b"\xc1")
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -63,7 +63,7 @@ def test_the_golden_snapshot_opens():
 
     assert all_records(golden_state()) == all_records(state)
     assert (golden_state().digest, 12, 1) == (state.digest, state.applied_index, state.applied_term)
-    assert [True] == list(verify_digest(state))
+    assert list(verify_digest(state)) == [True]
     assert (check(state), orphans(state)) == ([], [])
 
 
@@ -83,7 +83,9 @@ def test_a_records_bytes_survive_every_road():
     """Apply, read, snapshot and load give the very bytes that were logged, whatever they are."""
     strange = [b"", b"\xc1", b"\x00" * 9, b"\xff" * 40, b"1.10", b"12345678901234567890123"]
     state = state_of(*((Table.FACT, b"%d" % number, record) for number, record in enumerate(strange)))
-    state.apply(99, 1, facts_of(*((Table.SECRET, PATH + b"%d" % number, record) for number, record in enumerate(strange))))
+    state.apply(
+        99, 1, facts_of(*((Table.SECRET, PATH + b"%d" % number, record) for number, record in enumerate(strange)))
+    )
     loaded = reloaded(state)
 
     for number, record in enumerate(strange):

@@ -104,4 +104,4 @@ def test_tokens_that_are_each_others_parents_are_orphans():
         (Table.ACCESSOR, b"B", records.Accessor(token=b"b")),
     )
 
-    assert ["2 tokens of a dead parent that no sweep removes"] == orphans(state)
+    assert orphans(state) == ["2 tokens of a dead parent that no sweep removes"]

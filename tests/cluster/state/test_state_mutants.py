@@ -21,6 +21,7 @@ from cluster.state.tables import Table
 from tests.cluster.state import test_state_apply as applies
 from tests.cluster.state import test_state_digest as digests
 from tests.cluster.state import test_state_expiry as expiries
+from tests.cluster.state import test_state_fuzz as fuzz
 from tests.cluster.state import test_state_overlay as overlays
 from tests.cluster.state import test_state_snapshot as snapshots
 from tests.cluster.state import test_state_stamp as stamps
@@ -181,7 +182,7 @@ MUTANTS = {
         ),
     ),
     "an unreadable record raises": (
-        records, "readable", records.decode, applies.test_mutated_bytes_of_a_long_log_never_raise,
+        records, "readable", records.decode, fuzz.test_mutated_bytes_of_a_long_log_never_raise,
     ),
     "indexes keep what is gone": (
         Indexes, "change", change_that_forgets_removals,
@@ -208,7 +209,9 @@ MUTANTS = {
             (bucket, key) for bucket in self.order if bucket < instant_ns // self.width_ns
             for key in self.buckets[bucket]
         ),
-        partial(expiries.test_a_record_is_due_from_its_very_nanosecond_on, expires_ns=5, now_ns=6, due=True, kind="token"),
+        partial(
+            expiries.test_a_record_is_due_from_its_very_nanosecond_on, expires_ns=5, now_ns=6, due=True, kind="token"
+        ),
     ),
     "the overlay loses later proposals": (
         Overlay, "_leave", leave_whatever_the_index,

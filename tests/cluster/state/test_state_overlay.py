@@ -36,7 +36,7 @@ def test_256_concurrent_puts_to_one_path_give_256_consecutive_versions():
         leader.propose(draft)
 
     assert list(range(1, 257)) == versions
-    assert (0, []) == (leader.state.digest, all_records(leader.state))
+    assert (leader.state.digest, all_records(leader.state)) == (0, [])
     leader.apply_all()
     slot = leader.state.secret(MOUNT + b"a/b")
     assert slot is not None
@@ -79,7 +79,7 @@ def test_a_dropped_overlay_leaves_no_trace():
     leader.overlay.drop()
 
     assert before == (all_records(leader.state), leader.state.digest, leader.state.indexes.contents())
-    assert (0, 49) == (len(leader.overlay), leader.overlay.time_ns)
+    assert (len(leader.overlay), leader.overlay.time_ns) == (0, 49)
     assert list(leader.overlay.token_children(b"parent")) == []
     assert put_draft(leader.overlay, b"a/0", b"z")[1] == put_draft(leader.state, b"a/0", b"z")[1]
     assert leader.overlay.list(MOUNT + b"a/") == leader.state.list(MOUNT + b"a/")
@@ -95,11 +95,11 @@ def test_a_record_leaves_exactly_when_its_own_entry_is_applied():
     state.apply(1, 1, first)
     overlay.applied(1, first)
 
-    assert (2, b"two") == overlay.get(Table.FACT, b"k")
+    assert overlay.get(Table.FACT, b"k") == (2, b"two")
     state.apply(2, 1, second)
     overlay.applied(2, second)
     assert len(overlay) == 0
-    assert (2, b"two") == overlay.get(Table.FACT, b"k")
+    assert overlay.get(Table.FACT, b"k") == (2, b"two")
 
 
 def test_an_entry_that_was_refused_leaves_as_well():
@@ -123,7 +123,7 @@ def test_time_is_the_newest_stamp_proposed_or_applied():
     leader.propose(draft, 9)
     leader.propose(draft, 7)
 
-    assert (9, 5) == (leader.overlay.time_ns, leader.state.time_ns)
+    assert (leader.overlay.time_ns, leader.state.time_ns) == (9, 5)
     leader.overlay.drop()
     assert leader.overlay.time_ns == 5
 
@@ -179,12 +179,12 @@ def test_a_pending_drop_hides_a_folder_only_with_its_last_secret():
         leader.propose(draft)
         pending.append((leader.overlay.list(MOUNT), leader.overlay.list(MOUNT + b"f/")))
 
-    assert [
+    assert pending == [
         ([b"f/", b"g"], [b"a", b"b"]),
         ([b"f/", b"g"], [b"b"]),
         ([b"f/", b"g"], [b"b"]),
         ([b"g"], []),
-    ] == pending
+    ]
 
 
 def test_fields_this_program_does_not_know_survive_changes():
@@ -213,6 +213,6 @@ def test_nothing_of_a_plain_transaction_stays_after_it_is_applied():
     made = Transaction(1, 1, 1, [], [(Table.FACT, b"k", b"x")], [(Table.FACT, b"k"), (Table.FACT, b"j")])
     overlay.add(1, made)
 
-    assert ((1, b"x"), 2) == (overlay.get(Table.FACT, b"k"), len(overlay))
+    assert (overlay.get(Table.FACT, b"k"), len(overlay)) == ((1, b"x"), 2)
     overlay.applied(1, made)
     assert len(overlay) == 0

@@ -13,7 +13,16 @@ from cluster.state.invariants import check
 from cluster.state.machine import State
 from cluster.state.snapshot import Loader, Snapshot, discard, verify_digest
 from cluster.state.tables import Table, version_key
-from tests.cluster.state.building import KEY, MOUNT, all_records, facts_of, random_log, random_transaction, reloaded, state_of
+from tests.cluster.state.building import (
+    KEY,
+    MOUNT,
+    all_records,
+    facts_of,
+    random_log,
+    random_transaction,
+    reloaded,
+    state_of,
+)
 
 
 def load(chunks):
@@ -49,7 +58,9 @@ def test_a_snapshot_is_the_state_at_its_index_while_5000_changes_go_on(seed, mon
             state.apply(index, 3, random_transaction(source, state, index))
         else:
             key = MOUNT + b"big/%d" % source.randrange(2_000)
-            state.apply(index, 3, facts_of((Table.SECRET, key, b"new"), (200, b"born later", b"x"), drops=[(Table.MOUNT, b"m")]))
+            state.apply(
+                index, 3, facts_of((Table.SECRET, key, b"new"), (200, b"born later", b"x"), drops=[(Table.MOUNT, b"m")])
+            )
         if number % 8 == 0 and (chunk := next(steps, None)) is not None:
             chunks.append(chunk)
     chunks += steps
@@ -128,8 +139,8 @@ def test_two_snapshots_and_a_verification_do_not_disturb_each_other():
     second = Snapshot(state)
     state.apply(3, 1, facts_of((Table.FACT, b"k", b"three")))
 
-    assert [b"one", b"two"] == [all_records(load(taken.chunks()))[0][3] for taken in (first, second)]
-    assert [True] == list(verification)
+    assert [all_records(load(taken.chunks()))[0][3] for taken in (first, second)] == [b"one", b"two"]
+    assert list(verification) == [True]
     assert state.pins == []
 
 

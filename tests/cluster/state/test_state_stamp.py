@@ -51,7 +51,9 @@ def test_stamps_only_rise_and_stay_within_5_percent_of_the_time_that_passed(step
         assert abs(stamp - NOW - boot_s * S) <= 0.05 * boot_s * S + 10 * number
 
 
-@pytest.mark.parametrize(("heard_s", "boot_s", "expected"), [(5.0, 7.5, NOW + 2_500_000_000), (5.0, 5.0, NOW), (5.0, 4.0, NOW)])
+@pytest.mark.parametrize(
+    ("heard_s", "boot_s", "expected"), [(5.0, 7.5, NOW + 2_500_000_000), (5.0, 5.0, NOW), (5.0, 4.0, NOW)]
+)
 def test_a_reader_adds_its_own_clocks_time_to_the_stamp(heard_s, boot_s, expected):
     """And never goes behind it."""
     assert expected == reader_time(NOW, heard_s, boot_s)

@@ -8,18 +8,22 @@ from cluster.state import records, sweeps, transaction
 from cluster.state.invariants import check, orphans
 from cluster.state.machine import State
 from cluster.state.removal import Removal
-from cluster.state.sweeps import LEASE_KIND, LIMIT, LIMIT_MIN, MOUNT_KIND, TOKEN_KIND, next_expiry, next_sweep, sweep_key
+from cluster.state.sweeps import (
+    LEASE_KIND,
+    LIMIT,
+    LIMIT_MIN,
+    MOUNT_KIND,
+    TOKEN_KIND,
+    next_expiry,
+    next_sweep,
+    sweep_key,
+)
 from cluster.state.tables import KEY_BYTES_MAX, Table, version_key
 from cluster.state.transaction import Draft
-from tests.cluster.state.building import Leader, all_records, facts_of, reloaded, state_of
+from tests.cluster.state.building import Leader, all_records, facts_of, names, run_sweeps, state_of, token_records
 
 GONE, KEPT = b"g" * 16, b"k" * 16
 S = 1_000_000_000
-
-
-def token_records(name, parent=None, expires_ns=0):
-    token = records.Token(accessor=b"accessor of " + name, parent=parent, expires_ns=expires_ns)
-    return [(Table.TOKEN, name, token), (Table.ACCESSOR, token.accessor, records.Accessor(token=name))]
 
 
 def world():
@@ -39,7 +43,11 @@ def world():
             puts.append((Table.ENTRY, uuid + b"role/%d" % number, records.Entry(box=b"e")))
     for number in range(4):
         puts += token_records(b"child %d" % number, b"root of the removed")
-        puts += [put for depth in range(3) for put in token_records(b"grandchild %d %d" % (number, depth), b"child %d" % number)]
+        puts += [
+            put
+            for depth in range(3)
+            for put in token_records(b"grandchild %d %d" % (number, depth), b"child %d" % number)
+        ]
         puts += token_records(b"great %d" % number, b"grandchild %d 0" % number)
         puts += token_records(b"niece %d" % number, b"ancestor")
     for number in range(6):
@@ -63,22 +71,6 @@ def remove_all(state):
     return state
 
 
-def run(state, limit):
-    """Every step until nothing is due; the states in between."""
-    leader = Leader(state)
-    between = []
-    while (draft := next_sweep(state, limit, view=leader.overlay)) is not None:
-        assert len(draft.drops) <= limit
-        leader.do(draft)
-        between.append(reloaded(state))
-        assert len(between) < 500
-    return between
-
-
-def names(state):
-    return {(table, key) for table, key, _, _ in state.records()}
-
-
 def swept_names(name):
     table, key = name
     return (
@@ -94,7 +86,7 @@ def test_a_sweep_removes_what_is_unreachable_and_nothing_else(limit):
     state = world()
     expected = {name for name in names(state) if not swept_names(name)}
     remove_all(state)
-    run(state, limit)
+    run_sweeps(state, limit)
 
     assert expected == names(state)
     assert check(state) == []
@@ -105,12 +97,12 @@ def test_a_sweep_removes_what_is_unreachable_and_nothing_else(limit):
 def test_a_sweep_resumed_from_every_state_in_between_ends_the_same(limit):
     """Whoever leads next goes on from the state alone; nothing is ever orphaned on the way."""
     state = remove_all(world())
-    between = run(state, limit)
+    between = run_sweeps(state, limit)
 
     assert len(between) > 8
     for start in between:
         assert orphans(start) == []
-        run(start, 25)
+        run_sweeps(start, 25)
         assert (state.digest, names(state)) == (start.digest, names(start))
 
 
@@ -119,7 +111,9 @@ def test_unreachable_records_that_a_sweep_covers_are_no_orphans():
     state = remove_all(world())
 
     assert orphans(state) == []
-    state.apply(state.applied_index + 1, 1, facts_of(drops=[(Table.SWEEP, key) for key, _, _ in state.items(Table.SWEEP)]))
+    state.apply(
+        state.applied_index + 1, 1, facts_of(drops=[(Table.SWEEP, key) for key, _, _ in state.items(Table.SWEEP)])
+    )
     assert sorted(
         ["5 secrets of no mount", "5 entries of no mount", "20 tokens of a dead parent that no sweep removes"]
     ) == sorted(orphans(state))
@@ -155,7 +149,7 @@ def test_several_sweeps_go_on_beside_each_other():
         kinds.append(draft.expects[-1][1].split(b"\0")[0])
         leader.propose(draft)
 
-    assert [b"lease", b"mount", b"token"] == kinds
+    assert kinds == [b"lease", b"mount", b"token"]
     leader.apply_all()
 
 
@@ -168,7 +162,7 @@ def test_a_target_that_is_alive_ends_its_sweep_and_loses_nothing(kind):
     draft = Draft()
     sweeps.start(leader.overlay, draft, kind, GONE if kind == MOUNT_KIND else b"root of the removed")
     leader.do(draft)
-    run(state, LIMIT)
+    run_sweeps(state, LIMIT)
 
     assert before == names(state)
 
@@ -189,11 +183,17 @@ def test_what_something_pending_changes_is_not_swept():
     while (draft := next_sweep(state, LIMIT, view=leader.overlay)) is not None:
         leader.propose(draft)
     leader.apply_all()
-    run(state, LIMIT)
+    run_sweeps(state, LIMIT)
 
-    assert {b"ancestor", b"stranger", b"child 1", b"grandchild 1 0", b"grandchild 1 1", b"grandchild 1 2", b"great 1"} | {
-        b"niece %d" % number for number in range(4)
-    } == {key for key, _, _ in state.items(Table.TOKEN)}
+    assert {
+        b"ancestor",
+        b"stranger",
+        b"child 1",
+        b"grandchild 1 0",
+        b"grandchild 1 1",
+        b"grandchild 1 2",
+        b"great 1",
+    } | {b"niece %d" % number for number in range(4)} == {key for key, _, _ in state.items(Table.TOKEN)}
     assert orphans(state) == []
 
 
@@ -232,7 +232,7 @@ def test_all_leases_are_a_folder_too():
         step = next_sweep(state, 5)
         assert step is not None
         leader.do(step)
-    run(state, 5)
+    run_sweeps(state, 5)
 
     assert list(state.items(Table.LEASE)) == []
 
@@ -250,7 +250,7 @@ def test_a_step_looks_at_a_bounded_number_of_living_leases(monkeypatch):
         steps.append(len([table for table, _ in step.drops if table == Table.LEASE]))
         leader.do(step)
 
-    assert [6, 0] == steps
+    assert steps == [6, 0]
 
 
 def test_a_secret_of_more_versions_than_a_step_drops_goes_in_several():
@@ -261,9 +261,9 @@ def test_a_secret_of_more_versions_than_a_step_drops_goes_in_several():
         *((Table.VERSION, version_key(key, number), b"x") for number in range(1, 11)),
         (Table.SWEEP, sweep_key(MOUNT_KIND, GONE), records.Sweep(kind=MOUNT_KIND, target=GONE)),
     )
-    steps = run(state, 4)
+    steps = run_sweeps(state, 4)
 
-    assert [7, 3, 0] == [len(list(step.items(Table.SECRET))) + len(list(step.items(Table.VERSION))) for step in steps]
+    assert [len(list(step.items(Table.SECRET))) + len(list(step.items(Table.VERSION))) for step in steps] == [7, 3, 0]
     assert all_records(state) == []
 
 
@@ -276,7 +276,7 @@ def test_tokens_in_a_ring_end_a_sweep():
         *token_records(b"c", b"x"),
         *token_records(b"d", b"d"),
     )
-    run(state, LIMIT)
+    run_sweeps(state, LIMIT)
 
     assert {b"a", b"b", b"d"} == {key for key, _, _ in state.items(Table.TOKEN)}
 
@@ -289,7 +289,7 @@ def test_an_accessor_that_means_another_token_stays():
         (Table.ACCESSOR, b"shared", records.Accessor(token=b"living")),
         (Table.SWEEP, sweep_key(TOKEN_KIND, b"gone"), records.Sweep(kind=TOKEN_KIND, target=b"gone")),
     )
-    run(state, LIMIT)
+    run_sweeps(state, LIMIT)
 
     assert {(Table.ACCESSOR, b"shared")} == names(state)
 
@@ -301,7 +301,7 @@ def test_sweeps_of_an_unknown_kind_or_shape_are_let_alone():
         (Table.SWEEP, b"b", b"\xc1"),
         (Table.SWEEP, sweep_key(MOUNT_KIND, GONE), records.Sweep(kind=MOUNT_KIND, target=GONE)),
     )
-    run(state, LIMIT)
+    run_sweeps(state, LIMIT)
 
     assert {(Table.SWEEP, b"a"), (Table.SWEEP, b"b")} == names(state)
 
@@ -316,7 +316,9 @@ def test_a_step_fits_into_a_transaction_whatever_its_keys(monkeypatch):
     step = next_sweep(state)
 
     assert step is not None
-    size = len(transaction.encode(transaction.Transaction(1 << 60, 1 << 60, 1 << 60, step.expects, step.puts, step.drops)))
+    size = len(
+        transaction.encode(transaction.Transaction(1 << 60, 1 << 60, 1 << 60, step.expects, step.puts, step.drops))
+    )
     assert transaction.BYTES_MAX * 0.9 < size <= transaction.BYTES_MAX
 
 
@@ -325,89 +327,8 @@ def test_a_removal_is_full_at_its_limit():
     removal = Removal(2)
     dropped = [removal.drop(Table.FACT, b"%d" % number, number) for number in range(4)]
 
-    assert [True, True, False, False] == dropped
-    assert ([(Table.FACT, b"1", 1)], 2, False) == (removal.draft.expects, len(removal.draft.drops), removal.empty)
-
-
-# ---- expiry
-def family(expires_ns):
-    return state_of(
-        *token_records(b"parent", None, expires_ns),
-        *token_records(b"child", b"parent", 90 * S),
-        *token_records(b"single", None, expires_ns),
-        (Table.LEASE, b"db/1", records.Lease(expires_ns=expires_ns)),
-        *token_records(b"living", None, 90 * S),
-        *token_records(b"for ever"),
-    )
-
-
-def test_expiry_drops_exactly_what_expired_and_sweeps_what_was_below():
-    """Compared with the index at which it was read; a leader's clock before the deadline expires nothing."""
-    state = family(5 * S)
-    leader = Leader(state)
-
-    assert next_expiry(state, 5 * S - 1) is None
-    draft = next_expiry(state, 5 * S, view=leader.overlay)
-    assert draft is not None
-    assert {key for table, key, _ in draft.expects if table in {Table.TOKEN, Table.LEASE}} == {b"parent", b"single", b"db/1"}
-    leader.propose(draft)
-    assert next_expiry(state, 5 * S, view=leader.overlay) is None
-    leader.apply_all()
-    assert orphans(state) == []
-    run(state, LIMIT)
-    assert {b"living", b"for ever"} == {key for key, _, _ in state.items(Table.TOKEN)}
-    assert check(state) == []
-    assert orphans(state) == []
-
-
-def test_expiry_lets_alone_what_something_pending_changes():
-    """A renewal that is proposed wins over the deadline it moves."""
-    state = family(5 * S)
-    leader = Leader(state)
-    renewal = Draft()
-    found = state.get(Table.TOKEN, b"single")
-    assert found is not None
-    renewal.expect(Table.TOKEN, b"single", found[0])
-    renewal.put(Table.TOKEN, b"single", records.change(records.Token, found[1], expires_ns=70 * S))
-    leader.propose(renewal)
-    draft = next_expiry(state, 6 * S, view=leader.overlay)
-
-    assert draft is not None
-    leader.propose(draft)
-    leader.apply_all()
-    assert state.get(Table.TOKEN, b"single") is not None
-    assert state.get(Table.TOKEN, b"parent") is None
-
-
-def test_a_child_that_is_only_proposed_is_swept_with_its_parent():
-    """The overlay knows it when the parent expires."""
-    state = state_of(*token_records(b"parent", None, 5 * S))
-    leader = Leader(state)
-    child = Draft()
-    for table, key, record in token_records(b"child", b"parent"):
-        child.put(table, key, record)
-    leader.propose(child)
-    draft = next_expiry(state, 6 * S, view=leader.overlay)
-    assert draft is not None
-    leader.propose(draft)
-    leader.apply_all()
-
-    assert orphans(state) == []
-    run(state, LIMIT)
-    assert names(state) == set()
-
-
-@pytest.mark.parametrize("limit", [LIMIT_MIN, 4, 5])
-def test_expiry_in_small_steps_ends_the_same(limit):
-    """A step is never larger than its limit, and what is left comes next."""
-    state = family(5 * S)
-    leader = Leader(state)
-    while (draft := next_expiry(state, 6 * S, limit)) is not None:
-        assert len(draft.drops) + len(draft.puts) <= limit
-        leader.do(draft)
-    run(state, LIMIT)
-
-    assert {b"living", b"for ever"} == {key for key, _, _ in state.items(Table.TOKEN)}
+    assert dropped == [True, True, False, False]
+    assert (removal.draft.expects, len(removal.draft.drops), removal.empty) == ([(Table.FACT, b"1", 1)], 2, False)
 
 
 def test_a_state_without_sweeps_has_no_step():

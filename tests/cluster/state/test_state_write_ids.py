@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from cluster.state import records
 from cluster.state.invariants import check
 from cluster.state.tables import Table
-from cluster.state.write_ids import AHEAD_NS_MAX, FLOOR_KEY, Status, floor_ns, next_sweep, oldest_keys, status, uuid7_time_ns
+from cluster.state.write_ids import (
+    AHEAD_NS_MAX,
+    FLOOR_KEY,
+    Status,
+    floor_ns,
+    next_sweep,
+    oldest_keys,
+    status,
+    uuid7_time_ns,
+)
 from tests.cluster.state.building import Leader, facts_of, put_draft, reloaded, state_of
 
 S = 1_000_000_000
@@ -88,7 +97,9 @@ def test_an_id_stays_until_its_time_and_its_apply_time_are_both_old(id_age_s, ap
 
 def test_beyond_the_bound_the_oldest_go_and_the_floor_rises_above_them():
     """Never above one that stays and is younger; what went is forgotten, not new."""
-    leader = Leader(state_of(*((Table.WRITE_ID, b"%d" % number, write_id(NOW - (50 - number) * S, NOW)) for number in range(8))))
+    leader = Leader(
+        state_of(*((Table.WRITE_ID, b"%d" % number, write_id(NOW - (50 - number) * S, NOW)) for number in range(8)))
+    )
     puts = [(Table.WRITE_ID, b"%d" % number, write_id(NOW + number * S, NOW + number * S)) for number in range(8, 20)]
     leader.state.apply(9, 1, facts_of(*puts))
     leader.last_index = 9
@@ -96,7 +107,7 @@ def test_beyond_the_bound_the_oldest_go_and_the_floor_rises_above_them():
     assert draft is not None
     leader.do(draft)
 
-    assert (12, NOW - 43 * S + 1) == (leader.state.counts[Table.WRITE_ID], floor_ns(leader.state))
+    assert (leader.state.counts[Table.WRITE_ID], floor_ns(leader.state)) == (12, NOW - 43 * S + 1)
     assert status(leader.state, b"7", NOW - 43 * S, now_ns=NOW, window_ns=WINDOW)[0] == Status.FORGOTTEN
     assert status(leader.state, b"8", NOW + 8 * S, now_ns=NOW, window_ns=WINDOW)[0] == Status.KNOWN
     assert status(leader.state, b"new", NOW - 42 * S, now_ns=NOW, window_ns=WINDOW)[0] == Status.NEW
@@ -117,9 +128,15 @@ def test_the_floor_never_sinks_and_keeps_what_it_does_not_know():
 
 def test_a_pending_sweep_is_not_decided_twice():
     """On the overlay the next one goes on behind it; ends exactly at the bound."""
-    leader = Leader(state_of(*((Table.WRITE_ID, b"%02d" % number, write_id(NOW + number, NOW + number)) for number in range(30))))
+    leader = Leader(
+        state_of(*((Table.WRITE_ID, b"%02d" % number, write_id(NOW + number, NOW + number)) for number in range(30)))
+    )
     swept = []
-    while (draft := next_sweep(leader.state, now_ns=NOW + S, window_ns=WINDOW, entries_max=13, limit=7, view=leader.overlay)) is not None:
+    while (
+        draft := next_sweep(
+            leader.state, now_ns=NOW + S, window_ns=WINDOW, entries_max=13, limit=7, view=leader.overlay
+        )
+    ) is not None:
         swept.append([key for _, key in draft.drops])
         leader.propose(draft)
     leader.apply_all()
@@ -151,11 +168,16 @@ def test_the_order_of_forgetting_is_a_function_of_the_records(ids, source):
 def test_whatever_was_forgotten_is_never_new_again(ids, now_ns, window_ns, entries_max):
     """For any times, windows and bounds; and what may stay stays."""
     leader = Leader(state_of(*((Table.WRITE_ID, b"%d" % key, write_id(*times)) for key, times in ids.items())))
-    while (draft := next_sweep(leader.state, now_ns=now_ns, window_ns=window_ns, entries_max=entries_max, limit=5)) is not None:
+    while (
+        draft := next_sweep(leader.state, now_ns=now_ns, window_ns=window_ns, entries_max=entries_max, limit=5)
+    ) is not None:
         leader.do(draft)
     left = {int(key) for key, _, _ in leader.state.items(Table.WRITE_ID)}
     for key in ids.keys() - left:
-        assert status(leader.state, b"%d" % key, ids[key][0], now_ns=0, window_ns=1 << 62)[0] in {Status.FORGOTTEN, Status.AHEAD}
+        assert status(leader.state, b"%d" % key, ids[key][0], now_ns=0, window_ns=1 << 62)[0] in {
+            Status.FORGOTTEN,
+            Status.AHEAD,
+        }
     young = {key for key, times in ids.items() if max(*times, 1) + window_ns > now_ns}
 
     assert len(left) <= max(entries_max, 0)

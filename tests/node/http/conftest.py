@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -87,10 +88,8 @@ class Client:
 
     async def close(self) -> None:
         self.writer.close()
-        try:
+        with contextlib.suppress(OSError):
             await self.writer.wait_closed()
-        except (ConnectionError, OSError):
-            pass
 
 
 @dataclass
@@ -128,12 +127,10 @@ Serve = Callable[..., Awaitable[Site]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Starts servers: serve(handler=…, trust=…, body_bytes=…, …)."""
+    """Starts servers; takes a handler, limits by name and options of HttpServer."""
     sites: list[Site] = []
 
-    async def start(
-        handler: Callable[[RawRequest], Awaitable[RawResponse]] | None = None, **options: Any
-    ) -> Site:
+    async def start(handler: Callable[[RawRequest], Awaitable[RawResponse]] | None = None, **options: Any) -> Site:
         names = {name for name in options if name in HttpLimits.__slots__}
         limits = replace(HttpLimits(), **{name: options.pop(name) for name in names})
         received: list[RawRequest] = []
@@ -161,6 +158,13 @@ async def serve() -> AsyncIterator[Serve]:
         for client in site.clients:
             await client.close()
         await site.server.stop(1)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Turns of the loop until the condition holds: what is awaited sits behind sockets and has no event."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0)
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from node.http.admission import Admission, Turns, Verdict
 from node.http.errors import OverloadError
 from node.request import RawResponse
 
-from .conftest import HOST, Serve
+from .conftest import HOST, Serve, until
 
 
 def admission(**limits: float) -> Admission:
@@ -122,8 +122,7 @@ async def test_an_overloaded_node_answers_503_and_still_answers_health(serve: Se
 
     site = await serve(slow, in_flight=1)
     busy = (await site.connect()).send(b"GET /v1/slow HTTP/1.1\r\n", HOST, b"\r\n")
-    while site.server.edge.turns.admission.in_flight < 1:
-        await asyncio.sleep(0)
+    await until(lambda: site.server.edge.turns.admission.in_flight == 1)
 
     refused = await site.get(b"/v1/a", b"X-Strongroom-Write-Id: w1\r\n")
     health = [(await site.get(path)).status for path in (b"/v1/sys/health", b"/livez", b"/readyz")]

@@ -15,7 +15,9 @@ from node.http.errors import BadRequestError
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet='a"\\[]{},:é', max_size=8),
-    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(alphabet='k"\\', max_size=3), children, max_size=4),
+    lambda children: (
+        st.lists(children, max_size=4) | st.dictionaries(st.text(alphabet='k"\\', max_size=3), children, max_size=4)
+    ),
     max_leaves=25,
 )
 
@@ -61,7 +63,9 @@ def test_any_bytes_are_counted_without_another_error(raw):
     accepts(raw, json_strings=2, json_depth=2, json_elements=3)
 
 
-@pytest.mark.parametrize("raw", [b"[" * (1 << 20), b"[]," * 350_000, b"]" * (1 << 20), b'"' * (1 << 20), b"1," * 500_000])
+@pytest.mark.parametrize(
+    "raw", [b"[" * (1 << 20), b"[]," * 350_000, b"]" * (1 << 20), b'"' * (1 << 20), b"1," * 500_000]
+)
 def test_a_hostile_mebibyte_is_judged_or_left_to_the_parser(raw):
     """None of them gets a long Python loop; closing brackets alone are no nesting."""
     assert accepts(raw) == raw.startswith(b"]")

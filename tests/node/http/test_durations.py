@@ -11,17 +11,39 @@ from node.http.durations import DurationError, parse_duration_ns
 S = 1_000_000_000
 
 GOOD = [
-    ("0", 0), ("60", 60 * S), ("-60", -60 * S), ("5m", 300 * S), ("1h30m", 5400 * S), ("1.5h", 5400 * S), ("1d", 86400 * S),
-    ("+5s", 5 * S), ("-5s", -5 * S), (".5s", S // 2), ("1.s", S), ("1us", 1000), ("1µs", 1000), ("1ns", 1), ("2ms3us", 2_003_000),
-]  # fmt: skip
+    ("0", 0),
+    ("60", 60 * S),
+    ("-60", -60 * S),
+    ("5m", 300 * S),
+    ("1h30m", 5400 * S),
+    ("1.5h", 5400 * S),
+    ("1d", 86400 * S),
+    ("+5s", 5 * S),
+    ("-5s", -5 * S),
+    (".5s", S // 2),
+    ("1.s", S),
+    ("1us", 1000),
+    ("1µs", 1000),
+    ("1ns", 1),
+    ("2ms3us", 2_003_000),
+]
 
 BAD = [
-    ("", "time: invalid duration"), ("abc", 'time: invalid duration "abc"'), ("1.5", 'time: missing unit in duration "1.5"'),
-    ("1x", 'time: unknown unit in duration "1x"'), ("-", 'time: invalid duration "-"'), (".s", 'time: invalid duration ".s"'),
-    ("1s ", "time: unknown unit in duration"), ("9" * 30, "time: missing unit in duration"), ("9" * 300 + "s", "time: invalid duration"),
-    ("9999999999h", 'time: invalid duration "9999999999h"'), ("1.5d", 'time: unknown unit in duration "1.5d"'),
-    ("hvs.0123456789abc", "time: invalid duration"), ("٣s", "time: invalid duration"), ("1s\x00", "time: invalid duration"),
-]  # fmt: skip
+    ("", "time: invalid duration"),
+    ("abc", 'time: invalid duration "abc"'),
+    ("1.5", 'time: missing unit in duration "1.5"'),
+    ("1x", 'time: unknown unit in duration "1x"'),
+    ("-", 'time: invalid duration "-"'),
+    (".s", 'time: invalid duration ".s"'),
+    ("1s ", "time: unknown unit in duration"),
+    ("9" * 30, "time: missing unit in duration"),
+    ("9" * 300 + "s", "time: invalid duration"),
+    ("9999999999h", 'time: invalid duration "9999999999h"'),
+    ("1.5d", 'time: unknown unit in duration "1.5d"'),
+    ("hvs.0123456789abc", "time: invalid duration"),
+    ("٣s", "time: invalid duration"),
+    ("1s\x00", "time: invalid duration"),
+]
 
 
 @pytest.mark.parametrize(("text", "expected"), GOOD)

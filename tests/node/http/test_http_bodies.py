@@ -99,7 +99,7 @@ async def test_fields_are_slices_of_what_came(serve: Serve):
     ],
 )
 async def test_a_form_is_a_form_unless_it_is_json(serve: Serve, body, values, is_form):
-    """curl -d says form and sends JSON."""
+    """What `curl -d` sends says form and is JSON."""
     site = await serve()
 
     await site.post(body, FORM)
@@ -189,7 +189,13 @@ async def test_a_large_body_is_read_through_a_small_buffer(serve: Serve):
     body = b'{"a":"' + b"x" * (4 << 20) + b'"}'
     client = await site.connect()
     client.send(b"POST /v1/a HTTP/1.1\r\n", HOST, b"Content-Length: %d\r\n\r\n" % len(body), body)
-    client.send(b"POST /v1/a HTTP/1.1\r\n", HOST, b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body), body, b"\r\n0\r\n\r\n")
+    client.send(
+        b"POST /v1/a HTTP/1.1\r\n",
+        HOST,
+        b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body),
+        body,
+        b"\r\n0\r\n\r\n",
+    )
     client.send(b"LIST /v1/a HTTP/1.1\r\n", HOST, b"\r\n")
 
     assert [(await client.reply()).status for _ in range(3)] == [200, 200, 200]

@@ -124,7 +124,8 @@ async def test_headers_become_fields_of_the_request(serve: Serve):
 
 
 @pytest.mark.parametrize(
-    ("text", "ttl_s"), [(b"60", 60), (b"5m", 300), (b"1d", 86400), (b"1500ms", 2), (b"1ms", 1), (b"0", None), (b"0s", None)]
+    ("text", "ttl_s"),
+    [(b"60", 60), (b"5m", 300), (b"1d", 86400), (b"1500ms", 2), (b"1ms", 1), (b"0", None), (b"0s", None)],
 )
 async def test_a_wrap_ttl_is_seconds_or_a_duration(serve: Serve, text, ttl_s):
     """A part of a second is a whole one; nothing is no wrapping."""
@@ -225,7 +226,9 @@ def test_a_forwarded_address_that_is_none_is_refused():
         read_headers([*START, (b"X-Forwarded-For", b"unknown")], PEER, TRUST, LIMITS)
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-Client-Cert", "X-Forwarded-For", "X-SSL-Client-Cert", "X-Real-IP", "Client-Cert"])
+@pytest.mark.parametrize(
+    "name", ["X-Forwarded-Client-Cert", "X-Forwarded-For", "X-SSL-Client-Cert", "X-Real-IP", "Client-Cert"]
+)
 def test_headers_that_speak_for_the_client_come_from_proxies_only(name):
     """A client certificate in a header is worth what its sender is."""
     raw = [*START, (name.encode(), b"10.0.0.5")]
@@ -237,7 +240,8 @@ def test_headers_that_speak_for_the_client_come_from_proxies_only(name):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("::ffff:1.2.3.4", "1.2.3.4"), ("fe80::1%eth0", "fe80::1"), ("1.2.3.4", "1.2.3.4"), ("::1", "::1")]
+    ("text", "expected"),
+    [("::ffff:1.2.3.4", "1.2.3.4"), ("fe80::1%eth0", "fe80::1"), ("1.2.3.4", "1.2.3.4"), ("::1", "::1")],
 )
 def test_an_address_has_one_spelling(text, expected):
     """IPv4 inside IPv6, zones."""

@@ -94,7 +94,9 @@ async def test_head_is_answered_without_a_body(serve: Serve):
 
 
 @pytest.mark.parametrize("method", [b"GET", b"LIST", b"SCAN", b"HEAD", b"HELP"])
-@pytest.mark.parametrize("framing", [b"Content-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"]
+)
 async def test_a_reading_method_with_a_body_is_refused(serve: Serve, method, framing):
     """Two servers in a row could disagree on where it ends."""
     site = await serve()
@@ -130,7 +132,7 @@ async def test_pipelined_lists_are_answered_in_order(serve: Serve):
     client = await site.connect()
     client.send(
         b"LIST /v1/a HTTP/1.1\r\n", HOST, b"\r\n",
-        b"POST /v1/b HTTP/1.1\r\n", HOST, b"Transfer-Encoding: chunked\r\n\r\n8\r\n{\"a\": 1}\r\n0\r\n\r\n",
+        b"POST /v1/b HTTP/1.1\r\n", HOST, b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"a": 1}\r\n0\r\n\r\n',
         b"SCAN /v1/c HTTP/1.1\r\n", HOST, b"\r\n",
         b"POST /v1/d HTTP/1.1\r\n", HOST, b"Content-Length: 2\r\n\r\n{}",
         b"LIST /v1/e HTTP/1.1\r\n", HOST, b"\r\n",

@@ -12,17 +12,10 @@ import pytest
 from node.http import HttpLimits
 from node.request import RawResponse, Refusal
 
-from .conftest import HOST, Client, Serve, Site
+from .conftest import HOST, Client, Serve, Site, until
 
 GET = b"GET /v1/a HTTP/1.1\r\n" + HOST
 POST = b"POST /v1/a HTTP/1.1\r\n" + HOST
-
-
-async def until(condition) -> None:
-    """Turns of the loop until the condition holds."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 def connections(site: Site) -> int:
@@ -250,7 +243,7 @@ async def test_stopping_answers_what_is_in_work_and_closes_what_is_idle(serve: S
     stopping = asyncio.ensure_future(site.server.stop(10))
 
     assert await idle.closed() == b""
-    with pytest.raises(OSError, match="[Cc]onnect"):
+    with pytest.raises(OSError, match=r"[Cc]onnect"):
         await asyncio.open_connection(*site.address)
     release.set()
     reply = await busy.reply()
@@ -328,7 +321,7 @@ async def test_the_port_can_be_bound_again_after_a_stop(serve: Serve):
     """And not while somebody else has it."""
     site = await serve()
     other = await serve()
-    with pytest.raises(OSError, match="[Aa]ddress"):
+    with pytest.raises(OSError, match=r"[Aa]ddress"):
         await other.server.acceptor.listen(*site.address)
     with contextlib.suppress(ConnectionError):
         await site.get()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import logging
 import ssl
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from node.http import server_context
 
-from .conftest import HOST, Serve, Site
+from .conftest import HOST, Serve, Site, until
 
 GET = b"GET /v1/a HTTP/1.1\r\n" + HOST + b"\r\n"
 
@@ -25,11 +25,11 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), 1)
         .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -69,7 +69,7 @@ async def test_tls_1_2_is_the_oldest(serve: Serve, files):
     client = await site.connect(ssl=new, server_hostname="localhost")
     assert (await client.send(GET).reply()).status == 200
 
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
         old = client_context(files, minimum_version=ssl.TLSVersion.TLSv1, maximum_version=ssl.TLSVersion.TLSv1_1)
     old.set_ciphers("ALL:@SECLEVEL=0")
 
@@ -99,7 +99,9 @@ async def test_a_silent_connection_ends_with_its_handshake_time(serve: Serve, fi
     assert site.server.acceptor.counts["127.0.0.1"] == 1
 
 
-@pytest.mark.parametrize("junk", [b"GET /v1/a HTTP/1.1\r\nX-Vault-Token: hvs.PLANTED\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x00"])
+@pytest.mark.parametrize(
+    "junk", [b"GET /v1/a HTTP/1.1\r\nX-Vault-Token: hvs.PLANTED\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x00"]
+)
 async def test_a_failed_handshake_gives_its_place_back(serve: Serve, files, junk, caplog):
     """And leaves no trace of what was sent."""
     site = await secure(serve, files)
@@ -108,9 +110,7 @@ async def test_a_failed_handshake_gives_its_place_back(serve: Serve, files, junk
         client.send(junk)
         client.writer.write_eof()
         answer = await client.closed()
-        async with asyncio.timeout(10):
-            while site.server.acceptor.counts:
-                await asyncio.sleep(0)
+        await until(lambda: not site.server.acceptor.counts)
 
     assert (b"PLANTED" in answer, "PLANTED" in caplog.text, site.server.acceptor.handshakes_failed) == (False, False, 1)
 
@@ -144,9 +144,7 @@ async def test_stopping_closes_connections_that_never_spoke(serve: Serve, files)
     """None is left half open."""
     site = await secure(serve, files)
     silent = await site.connect()
-    async with asyncio.timeout(10):
-        while not site.server.acceptor.counts:
-            await asyncio.sleep(0)
+    await until(lambda: bool(site.server.acceptor.counts))
 
     await site.server.stop(1)
 

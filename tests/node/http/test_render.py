@@ -67,7 +67,13 @@ def test_wrap_info_takes_its_place():
 
 @pytest.mark.parametrize(
     ("data", "top"),
-    [({"secret/": {"type": "kv"}, "n": 1}, {"secret/": {"type": "kv"}, "n": 1}), ({}, {}), (b' {"a": 1} ', {"a": 1}), (None, {}), ([1], {})],
+    [
+        ({"secret/": {"type": "kv"}, "n": 1}, {"secret/": {"type": "kv"}, "n": 1}),
+        ({}, {}),
+        (b' {"a": 1} ', {"a": 1}),
+        (None, {}),
+        ([1], {}),
+    ],
 )
 def test_injected_keys_stand_at_the_top_level_too(data, top):
     """Where old clients look; the envelope stays whole."""
@@ -97,7 +103,11 @@ def test_bare_and_raw_answers_have_no_envelope():
     [
         (Refusal(404), 404, b'{"errors":[]}\n'),
         (Refusal(403, "permission denied"), 403, b'{"errors":["permission denied"]}\n'),
-        (Refusal(403, "permission denied", wrapped=True), 403, b'{"errors":["1 error occurred:\\n\\t* permission denied\\n\\n"]}\n'),
+        (
+            Refusal(403, "permission denied", wrapped=True),
+            403,
+            b'{"errors":["1 error occurred:\\n\\t* permission denied\\n\\n"]}\n',
+        ),
         (Refusal(400, "a", "b"), 400, b'{"errors":["a","b"]}\n'),
         (Refusal(400, wrapped=True), 400, b'{"errors":[]}\n'),
         (Refusal(404, data=b'{"x":1.10}'), 404, b'{"errors":[],"data":{"x":1.10}}\n'),

@@ -37,7 +37,12 @@ def test_tls_adds_transport_security():
 
 @pytest.mark.parametrize(
     ("close", "old", "line"),
-    [(True, False, b"Connection: close"), (False, True, b"Connection: keep-alive"), (True, True, b"Connection: close"), (False, False, b"")],
+    [
+        (True, False, b"Connection: close"),
+        (False, True, b"Connection: keep-alive"),
+        (True, True, b"Connection: close"),
+        (False, False, b""),
+    ],
 )
 def test_the_connection_header_is_said_where_it_matters(close, old, line):
     """1.1 stays open by itself, 1.0 closes by itself."""

@@ -10,6 +10,7 @@ Source: openat(2), "O_NOFOLLOW"; docs/threat-model.md, audit.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -207,13 +208,11 @@ class FileSink:
         """What the open file is called after somebody renamed it; its first name if it is nowhere in its folder."""
         status = os.fstat(self._fd)
         folder = self._options.parts[:-1]
-        try:
-            with os.scandir(self._directory.joinpath(*folder)) as entries:
-                for entry in entries:
-                    if entry.inode() == status.st_ino:
-                        return "/".join((*folder, entry.name))
-        except OSError:
-            pass  # the name is for people: the head is what ties the files together
+        # The name is for people: the head is what ties the files together, so an unreadable folder is no failure.
+        with contextlib.suppress(OSError), os.scandir(self._directory.joinpath(*folder)) as entries:
+            for entry in entries:
+                if entry.inode() == status.st_ino:
+                    return "/".join((*folder, entry.name))
         return self._options.file
 
     def _refusal(self, why: str) -> SinkError:
@@ -235,9 +234,11 @@ def write_all(fd: int, data: bytes) -> Written:
 def open_below(directory: PurePath, parts: tuple[str, ...], mode: int | None) -> int:
     """A descriptor for adding to the file, made with its missing folders. Raises OSError for whatever S1 forbids.
 
-    `directory` is the operator's and may be reached through links; below it none is followed. It is made if missing.
+    `directory` is the operator's and may be reached through links; below it none is followed. It is made if missing,
+    the folder it lies in is not: a path with a slip of the pen should fail.
     """
-    os.makedirs(directory, FOLDER_MODE, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, FOLDER_MODE)
     folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts[:-1]:
@@ -264,10 +265,8 @@ def open_below(directory: PurePath, parts: tuple[str, ...], mode: int | None) ->
 
 def _step(folder: int, name: str) -> int:
     """A descriptor of the sub-folder, made if missing; its owner must be our user or root."""
-    try:
+    with contextlib.suppress(FileExistsError):
         os.mkdir(name, FOLDER_MODE, dir_fd=folder)
-    except FileExistsError:
-        pass
     fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     if os.fstat(fd).st_uid not in {os.geteuid(), 0}:
         os.close(fd)
