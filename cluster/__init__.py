@@ -13,6 +13,7 @@ from .errors import (
     UnknownOutcomeError,
     WrongKeyError,
 )
+from .clockshim import ShimRefusedError, clock_of
 from .coordinator import Seed, find_cluster, run_init
 from .initialise import AlreadyInitialisedError
 from .keyring.seal import InvalidShareError, NewSeal, Unsealed, WrongSharesError, init_problem, open_envelope
@@ -21,6 +22,7 @@ from .links.certs import certificate_der, certificate_expiry, write_certificates
 from .links.transport import CallError, NotSentError, Tls, tls_contexts
 from .member import Member, MemberAddress, MemberSettings
 from .raft.chassis import Timing
+from .rehydrate import Rehydrate
 from .seams import SystemClock, SystemRandom
 from .state import records, sweeps, write_ids
 from .state.machine import State
@@ -50,10 +52,13 @@ from .state.view import View, look
 from .values import ValueSealing
 
 __all__ = [
+    "Rehydrate",
     "State",
     "certificate_expiry",
     "write_certificates",
     "SystemClock",
+    "ShimRefusedError",
+    "clock_of",
     "SystemRandom",
     "certificate_der",
     "Accessor",

@@ -48,6 +48,7 @@ from .values import ValueSealing
 if TYPE_CHECKING:
     from .keyring.envelope import SealConfig
     from .links.messages import Call, Hello, Message
+    from .rehydrate import Rehydrate
     from .seams import Clock, Random
     from .state.machine import Outcome
     from .state.transaction import Draft
@@ -113,6 +114,7 @@ class Member:
         self.on_unsealed: Callable[[], None] = lambda: None
         self.on_sealed: Callable[[], None] = lambda: None
         self.state_listeners: list[Callable[[State], None]] = []  # told of a state that replaces the former
+        self.rehydrate: Rehydrate | None = None
         self.starting = False
         self._writer: ChildWriter | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -246,7 +248,9 @@ class Member:
             return "running"
         if not self.initialised:
             return "uninitialised"
-        return "starting" if self.starting else "sealed"
+        if self.starting:
+            return "starting"
+        return "sealed by operator" if self.sealed_by_operator else "sealed"
 
     # ---- unseal and seal
     async def open_with(self, unsealed: Unsealed) -> None:
@@ -483,6 +487,8 @@ class Member:
             replica.log.write_ballot(incarnation=hello.known_incarnation + 1)  # spoken only once it is durable
             return
         replica.on_connected(peer)
+        if self.rehydrate is not None:
+            self.rehydrate.saw_unsealed(peer)
         self._wake()
 
     def _ballot_durable(self, sequence: int) -> None:
@@ -496,6 +502,8 @@ class Member:
 
     def _on_disconnected(self, peer: str) -> None:
         if self.replica is not None:
+            if self.rehydrate is not None:
+                self.rehydrate.saw_unsealed(peer)
             self.replica.on_disconnected(peer)
             self._wake()
 
@@ -503,6 +511,8 @@ class Member:
     async def _on_call(self, peer: str, proven: bool, call: Call, certificate: bytes) -> bytes:
         if call.method == "forward" and proven and self.on_forward is not None:
             return await self.on_forward(peer, call.body)
+        if call.method == "peers.ask" and self.rehydrate is not None:
+            return await self.rehydrate.answer(peer, call.body, certificate)
         if call.method == "state":
             return msgspec.msgpack.encode([self.state_word, self.cluster_id, self.sealed_by_operator])
         if call.method == "envelope":

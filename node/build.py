@@ -22,12 +22,15 @@ from cluster import (
     MemberAddress,
     MemberSettings,
     Mount,
+    Rehydrate,
+    ShimRefusedError,
     StrongroomError,
     SystemClock,
     SystemRandom,
     Table,
     Timing,
     certificate_der,
+    clock_of,
     find_cluster,
     records,
     tls_contexts,
@@ -71,7 +74,7 @@ class Node:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.member = Member(member_settings(config))
+        self.member = Member(member_settings(config), clock=clock_of(config.profile))
         dev = config.profile == "dev"
         single = len(self.member.settings.members) == 1
         self.desk = SealDesk(
@@ -108,6 +111,10 @@ class Node:
             self.member, window_s=config.dedupe.window_s, entries_max=config.dedupe.entries_max
         )
         self.member.on_forward = self.forwarder.serve
+        self.rehydrate = Rehydrate(
+            self.member, enabled=bool(config.seal.peers), absence_max_s=config.seal.peers_max_absence_s
+        )
+        self.member.rehydrate = self.rehydrate
         self.member.on_unsealed = self._unsealed
         self.member.on_sealed = self.registry.forget
         self.member.state_listeners.append(self._state_replaced)
@@ -185,6 +192,8 @@ class Node:
         self._spawn(self.maintenance.run())
         if not self._single and not self.member.initialised:
             self._spawn(self._look_for_cluster())
+        if self.config.seal.peers and not self._single:
+            self._spawn(self.rehydrate.ask_until_open())
         log.info("the node listens on %s, profile %s", self.config.api.address, self.config.profile)
 
     async def _listen(self, address: str, listener: str) -> None:
@@ -256,7 +265,7 @@ def member_settings(config: Config) -> MemberSettings:
         tls = tls_contexts(peer.tls_cert_file, peer.tls_key_file, peer.tls_ca_file)
         der = certificate_der(Path(peer.tls_cert_file))
     else:
-        members[config.node.id] = MemberAddress(listen or ("127.0.0.1", 0), config.advertise_url)
+        members[config.node.id] = MemberAddress(listen or _next_port(config), config.advertise_url)
     raft = config.raft
     return MemberSettings(
         node_id=config.node.id,
@@ -274,6 +283,12 @@ def member_settings(config: Config) -> MemberSettings:
         clock_skew_max_s=config.raft.clock_skew_max_s,
         version=PRODUCT_VERSION,
     )
+
+
+def _next_port(config: Config) -> tuple[str, int]:
+    """Where a node without a peer section would be linked to: the API's port plus one, as Vault's cluster address."""
+    host, port = split_address(config.api.address) or ("127.0.0.1", 0)
+    return host, port + 1
 
 
 def http_limits(config: Config) -> HttpLimits:
@@ -323,10 +338,10 @@ async def _serve(config: Config) -> int:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    node = Node(config)
     try:
+        node = Node(config)
         await node.start()
-    except (OSError, DamagedError) as error:
+    except (OSError, DamagedError, ShimRefusedError) as error:
         log.critical("the node cannot start: %s", error)
         return 1
     await stopping.wait()

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from .seal_desk import SealDesk
 
 NS = 1_000_000_000
+_CODES = {
+    "uninitcode": 501,
+    "sealedcode": 503,
+    "activecode": 200,
+    "haunhealthycode": 474,
+    "performancestandbycode": 473,
+    "standbycode": 429,
+}
 _TRUE = frozenset({"", "1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
@@ -83,21 +91,23 @@ class Status:
         member = self._member
         initialised, sealed = member.initialised, member.sealed
         active = member.is_leader
-        performance = not sealed and not active and _flag(query, "perfstandbyok")
+        codes = {name: _code(query, name, default) for name, default in _CODES.items()}
+        standby_ok, performance_ok = _flag(query, "standbyok"), _flag(query, "perfstandbyok")
+        performance = not sealed and not active and performance_ok
         if not initialised:
-            code = _code(query, "uninitcode", 501)
+            code = codes["uninitcode"]
         elif sealed:
-            code = _code(query, "sealedcode", 503)
+            code = codes["sealedcode"]
         elif active:
-            code = _code(query, "activecode", 200)
+            code = codes["activecode"]
         elif member.leader_id is None:
-            code = _code(query, "haunhealthycode", 474)
-        elif _flag(query, "standbyok") or performance:
-            code = _code(query, "activecode", 200)
+            code = codes["haunhealthycode"]
+        elif standby_ok or performance:
+            code = codes["activecode"]
         elif "performancestandbycode" in query:
-            code = _code(query, "performancestandbycode", 473)
+            code = codes["performancestandbycode"]
         else:
-            code = _code(query, "standbycode", 429)
+            code = codes["standbycode"]
         config = self.config()
         mode = "unknown" if sealed else "disabled"
         primary = "unknown" if sealed else "primary"

@@ -24,10 +24,10 @@ from .batch import Waiter
 from .chain import Chain, Head
 from .device import Device
 from .entry import AuditEntry, LineSettings, Renderer, event_line
-from .file import sink_for
+from .file import RefusedSink, sink_for
 from .hashing import Hasher
-from .options import OptionError
-from .writer import Writer
+from .options import DeviceOptions, OptionError
+from .writer import Writer, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -95,6 +95,7 @@ class Broker:
         self._writers = writers
         self._devices: dict[str, tuple[Device, DeviceSpec]] = {}
         self._flush_is_due = False
+        self._syncing = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<Broker of {len(self._devices)} devices>"
@@ -137,17 +138,22 @@ class Broker:
 
         A device that cannot be opened is enabled all the same, and tried again: B1.
         """
-        gone = [path for path, (_, spec) in self._devices.items() if not _is_same(specs.get(path), spec)]
-        leaving = [self._devices.pop(path)[0] for path in gone]
-        await asyncio.gather(*(device.close() for device in leaving))
-        coming = []
-        for path, spec in specs.items():
-            if path not in self._devices:
-                device = self._device(path, spec)
-                self._devices[path] = (device, spec)
-                coming.append(device.open())
-        await asyncio.gather(*coming)
-        return {path: device.problem for path, (device, _) in self._devices.items() if device.problem}
+        async with self._syncing:
+            leaving = []
+            # No await before the new devices stand: there must be no moment in which nothing is enabled (B1).
+            for path, (device, spec) in list(self._devices.items()):
+                if not _is_same(specs.get(path), spec):
+                    leaving.append(device)
+                    del self._devices[path]
+            coming = []
+            for path, spec in specs.items():
+                if path not in self._devices:
+                    device = self._device(path, spec)
+                    self._devices[path] = (device, spec)
+                    coming.append(device)
+            await asyncio.gather(*(device.close() for device in leaving))
+            await asyncio.gather(*(device.open() for device in coming))
+            return {path: device.problem for path, (device, _) in self._devices.items() if device.problem}
 
     async def probe(self, path: str, type_: str, options: Mapping[str, str]) -> None:
         """A device at `path` could be opened here: its file exists and takes lines. Raises OptionError (400)."""
@@ -156,7 +162,7 @@ class Broker:
         loop = asyncio.get_running_loop()
         writer = self._writers(f"audit probe {path}", loop.call_soon_threadsafe)
         opened: asyncio.Future[Any] = loop.create_future()
-        job = writer.submit(sink.open, lambda result: opened.done() or opened.set_result(result))
+        job = writer.submit(sink.open, tell(opened))
         closing = writer.submit(sink.close, lambda _result: None)
         writer.close()
         if job.settle(0):
@@ -250,14 +256,17 @@ class Broker:
             device.pump()
 
     def _device(self, path: str, spec: DeviceSpec) -> Device:
-        options = self._rules.parse(spec.record.type, spec.record.options)
-        loop = asyncio.get_running_loop()
+        try:
+            options = self._rules.parse(spec.record.type, spec.record.options)
+            sink = self._sinks(self._rules.directory, options, self._node_id, path)
+        except OptionError as error:  # a device of the cluster that this node may not have is one that does not work
+            options, sink = DeviceOptions(""), RefusedSink(error.texts[0])
         return Device(
             path,
             options.file,
             Renderer(Hasher(spec.salt), options, self.settings),
-            self._sinks(self._rules.directory, options, self._node_id, path),
-            self._writers(f"audit {path}", loop.call_soon_threadsafe),
+            sink,
+            self._writers(f"audit {path}", asyncio.get_running_loop().call_soon_threadsafe),
             Chain(self._node_id, path, self._chain_mac),
             self._clock,
             deadline_s=self._deadline_s,
@@ -268,12 +277,13 @@ class Broker:
 def entry_of(
     request: RawRequest, judged: Judged | None, answer: Answer | None, refusal: Refusal | None
 ) -> AuditEntry:
-    """What the flow knows of a request, as audit wants it. Not judged: refused before it was known who asks for what."""
+    """What the flow knows of a request, as audit wants it. `judged` is None where the caller may not go on."""
     entry = AuditEntry(request, allowed=judged is not None, answer=answer, refusal=refusal)
     if judged is None:
         return entry
     entry.caller, entry.operation = judged.caller, judged.operation
-    entry.mount_path, entry.mount = judged.routed.mount_path, judged.routed.mount
+    if judged.routed is not None:
+        entry.mount_path, entry.mount = judged.routed.mount_path, judged.routed.mount
     entry.granting_policies = judged.granting
     if judged.token is not None:
         record = judged.token.record

@@ -16,6 +16,7 @@ Source: Vault, "Audit devices: blocked"; docs/threat-model.md, audit.
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from ..engines.instants import rfc3339
 from .batch import Batch
 from .chain import Chain, Head, mac_of
 from .file import Opened, Rotated, SinkError, Written
+from .writer import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +93,7 @@ class Device:
         self._is_closed = False
         self._rotate = False
         self._job_since_s = 0.0
-        self._open_again_s = 0.0
+        self._open_again_s = math.inf  # not before `open`: the file may still be another device's
         self._patient_from_s = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self._idle: list[asyncio.Future[None]] = []
@@ -162,8 +164,8 @@ class Device:
         if self._watch is not None:
             self._watch.cancel()
         # Waited for, because the file stays locked until then, and a device at the same path may follow at once.
-        closed = asyncio.get_running_loop().create_future()
-        job = self._writer.submit(self._sink.close, lambda _result: closed.done() or closed.set_result(None))
+        closed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        job = self._writer.submit(self._sink.close, tell(closed))
         self._writer.close()
         if job.settle(LINGER_S):
             job.deliver()

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     Steps = Generator[None, None, Any]
 
 _ROOT = Namespace("root")
+_TYPE_OF_NONE = "default"  # Vault's word where there is no token
 _LISTINGS = frozenset({Operation.LIST, Operation.SCAN})
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-vault-token"})
 # Below sys/ numbers and booleans are settings; below these they are what somebody else stored.
@@ -89,10 +90,10 @@ class LineSettings:
 
 
 class _Shared(NamedTuple):
-    """What both lines of a request have in common."""
+    """What both lines of a request have in common, as JSON text."""
 
-    auth: Auth
-    request: Request
+    auth: msgspec.Raw
+    request: msgspec.Raw
 
 
 class Renderer:
@@ -171,12 +172,13 @@ class Renderer:
         if mount is not None:
             asked.mount_point, asked.mount_type = entry.mount_path, mount.type
             asked.mount_accessor, asked.mount_class = mount.accessor, mount_class(entry.mount_path)
-        return _Shared(self._auth(entry, token, accessor), asked)
+        auth = self._auth(entry, token, accessor)
+        return _Shared(msgspec.Raw(_encode(auth)), msgspec.Raw(_encode(asked)))
 
     def _auth(self, entry: AuditEntry, token: str, accessor: str) -> Auth:
         caller = entry.caller
         granting = [PolicyInfo(name, "root", "acl") for name in entry.granting_policies]
-        auth = Auth(policy_results=PolicyResults(entry.allowed, granting), token_type="default")
+        auth = Auth(policy_results=PolicyResults(entry.allowed, granting), token_type=_TYPE_OF_NONE)
         if caller is None or caller.token_key is None:
             return auth
         policies = list(caller.policies)

@@ -16,6 +16,7 @@ import fcntl
 import os
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from .chain import Head, last_line
@@ -108,6 +109,17 @@ class DiscardSink:
 
     def close(self) -> None:
         """See Sink."""
+
+
+class RefusedSink(DiscardSink):
+    """Never opens, for the reason given."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def open(self) -> Opened:
+        """See Sink."""
+        raise SinkError(self._why)
 
 
 class StdoutSink(DiscardSink):
@@ -238,7 +250,7 @@ def open_below(directory: PurePath, parts: tuple[str, ...], mode: int | None) ->
     the folder it lies in is not: a path with a slip of the pen should fail.
     """
     with contextlib.suppress(FileExistsError):
-        os.mkdir(directory, FOLDER_MODE)
+        Path(directory).mkdir(FOLDER_MODE)
     folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts[:-1]:
@@ -250,17 +262,22 @@ def open_below(directory: PurePath, parts: tuple[str, ...], mode: int | None) ->
     finally:
         os.close(folder)
     try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        if status.st_uid != os.geteuid():
-            raise OSError(errno.EPERM, "the file belongs to another user")
-        if mode is not None and stat.S_IMODE(status.st_mode) != mode:
-            os.fchmod(fd, mode)
+        _check_file(fd, mode)
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def _check_file(fd: int, mode: int | None) -> None:
+    """A regular file of our own user, with the mode. Raises OSError."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    if status.st_uid != os.geteuid():
+        raise OSError(errno.EPERM, "the file belongs to another user")
+    if mode is not None and stat.S_IMODE(status.st_mode) != mode:
+        os.fchmod(fd, mode)
 
 
 def _step(folder: int, name: str) -> int:

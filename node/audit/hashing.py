@@ -24,6 +24,9 @@ TOKEN_PREFIXES = ("hvs.", "hvb.", "hvr.")
 CACHE_MAX = 10_000  # hashes of tokens and accessors, dropped all at once
 SLICE = 1_000  # scalars between two looks at the loop: about 0.7 ms
 
+_SHORT = 2  # characters: version numbers, empty texts
+_SHORT_KEY = "\0"  # no accessor begins so
+_BOOLEANS = frozenset({"true", "false"})
 _BLOCK_BYTES = 64
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
@@ -37,6 +40,9 @@ class _Number(str):
 
 # ValueError: a number with more digits than Python converts.
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+_TEXTS = (bytes, msgspec.Raw)
+_LISTS = (list, tuple)
+_INNER_NODES = (dict, *_LISTS, *_TEXTS)
 _decode = msgspec.json.Decoder(float_hook=_Number).decode
 
 
@@ -73,7 +79,9 @@ class Hasher:
         return PREFIX + outer.hexdigest()
 
     def text(self, value: str) -> str:
-        """The hash of a text, the empty one too."""
+        """The hash of a text, the empty one too. What is too short to tell anything is hashed once."""
+        if len(value) <= _SHORT or value in _BOOLEANS:
+            return self.remembered(_SHORT_KEY + value, value)
         return self.octets(value.encode())
 
     def remembered(self, key: bytes | str, value: str) -> str:
@@ -82,7 +90,7 @@ class Hasher:
         if found is None:
             if len(self._cache) >= CACHE_MAX:
                 self._cache.clear()
-            found = self._cache[key] = self.text(value)
+            found = self._cache[key] = self.octets(value.encode())
         return found
 
 
@@ -107,29 +115,29 @@ class Masking:
         count = 0
         while stack:
             target, at, source, key = stack.pop()
-            if isinstance(source, bytes | msgspec.Raw):
+            if isinstance(source, _TEXTS):
                 try:
-                    source = _decode(source)  # noqa: PLW2901 - what the bytes say stands in their place
+                    source = _decode(source)
                 except _UNREADABLE:
                     target[at] = self._hasher.octets(bytes(source))
                     continue
             if isinstance(source, dict):
                 into: Any = dict.fromkeys(source)
                 pairs: Any = source.items()
-            elif isinstance(source, list | tuple):
+            elif isinstance(source, _LISTS):
                 into = [None] * len(source)
                 pairs = enumerate(source)
             else:
                 target[at] = self._scalar(source, key)
-                count += 1
                 continue
             target[at] = into
+            is_object = into.__class__ is dict
             for inside, child in pairs:
-                inner_key = inside if into.__class__ is dict else key
-                if isinstance(child, dict | list | tuple | bytes | msgspec.Raw):
+                inner_key = inside if is_object else key
+                if isinstance(child, _INNER_NODES):
                     stack.append((into, inside, child, inner_key))
-                    continue
-                into[inside] = self._scalar(child, inner_key)
+                else:
+                    into[inside] = self._scalar(child, inner_key)
                 count += 1
                 if count >= SLICE:
                     count = 0
@@ -137,11 +145,14 @@ class Masking:
         return root[0]
 
     def _scalar(self, value: Any, key: str) -> Any:
+        kind = value.__class__
+        plain = self._raw or key in self._exempt
+        if kind is str:
+            return value if plain and not value.startswith(TOKEN_PREFIXES) else self._hasher.text(value)
         if value is None:
             return None
-        plain = self._raw or key in self._exempt
-        if isinstance(value, str) and value.__class__ is not _Number:
-            return str(value) if plain and not value.startswith(TOKEN_PREFIXES) else self._hasher.text(value)
+        if isinstance(value, str) and kind is not _Number:  # a name out of an enumeration
+            return self._scalar(str(value), key)
         written = _written(value)
         if self._numbers and not plain:
             return self._hasher.text(written)

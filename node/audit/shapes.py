@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 
 class Namespace(Struct):
@@ -110,8 +110,8 @@ class RequestLine(Struct, omit_defaults=True):
 
     time: str
     type: str
-    auth: Auth
-    request: Request
+    auth: Raw  # an Auth
+    request: Raw  # a Request
     error: str = ""
     forwarded_from: str = ""
 
@@ -121,8 +121,8 @@ class ResponseLine(Struct, omit_defaults=True):
 
     time: str
     type: str
-    auth: Auth
-    request: Request
+    auth: Raw  # an Auth
+    request: Raw  # a Request
     response: Response
     error: str = ""
     forwarded_from: str = ""

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     Wake = Callable[[Callable[[], None]], Any]
@@ -90,3 +91,13 @@ class Writer:
             self._wake(deliver)
         except RuntimeError:
             return  # the loop is closed: nobody waits for this any more
+
+
+def tell(future: asyncio.Future[Any]) -> Callable[[Any], None]:
+    """What tells a future of a job's result, if anybody still waits for it."""
+
+    def done(result: Any) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    return done

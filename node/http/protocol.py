@@ -117,23 +117,20 @@ class EdgeProtocol(RequestHandler):
         return self.body_since is not None and now - self.body_since > due_s
 
     def expire(self) -> None:
-        """The connection ends; a client that still listens reads 408."""
+        """The connection ends; 408 says so where it is the next answer the client expects.
+
+        Never while an earlier request is in work: its client would take 408 for the outcome of a write.
+        """
         transport = self.transport
         if transport is None:
             return
         if self.writing_paused:
             transport.abort()
-        elif self.idle and not self.head_begun:
-            self.force_close()  # it never said anything
-        else:
+            return
+        in_work = self._request_in_progress or bool(self._messages)
+        if self.body_since is not None or not (in_work or self.idle):
             transport.write(self._fixed(408))
-            self.force_close()
-
-    @property
-    def head_begun(self) -> bool:
-        """Whether some bytes of a head have come."""
-        parser = cast("ListParser | None", self._parser)
-        return parser is not None and parser.in_head
+        self.force_close()
 
     def handle_error(
         self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None

@@ -82,7 +82,7 @@ class Mounts:
         path = _slashed(captures["path"])
         found = look(context.view, Table.MOUNT, Mount, (self._prefix + path).encode())
         if found is None or (not self._auth and path.startswith(AUTH)):
-            raise Refusal(400, f"No {'auth' if self._auth else 'secret'} engine mount at {path}")
+            raise Refusal(400, f"No auth engine at {path}" if self._auth else f"No secret engine mount at {path}")
         return Answer(data=describe(found[1]), inject=True)
 
     def decide_enable(self, context: Context, request: RawRequest, captures: Captures) -> Plan:

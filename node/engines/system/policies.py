@@ -102,9 +102,7 @@ def _write(context: Context, given_name: str, given: Mapping[str, Given], warnin
     else:
         record = context.view.get(Table.POLICY, key)
         assert record is not None, "it was found in this very view"
-        changed = records.change(
-            Policy, record[1], text=text, version=found[1].version + 1, modified_ns=context.now_ns
-        )
+        changed = records.change(Policy, record[1], text=text, version=found[1].version + 1, modified_ns=context.now_ns)
         draft.expect(Table.POLICY, key, found[0])
         draft.put(Table.POLICY, key, changed)
     warnings = [warning] if warning else []

@@ -30,8 +30,7 @@ def read_mount(context: Context, request: RawRequest, captures: Captures) -> Ans
     if found is None or not acl_of(context.view, context.caller.policies).reaches(found[0]):
         raise Refusal(
             403,
-            "preflight capability check returned 403, please ensure client's policies grant access to path "
-            f'"{path}"',
+            f'preflight capability check returned 403, please ensure client\'s policies grant access to path "{path}"',
         )
     mount_path, _, mount = found
     return Answer(data={**describe(mount), "path": mount_path})

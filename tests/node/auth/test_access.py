@@ -18,7 +18,13 @@ def world() -> World:
 
 @pytest.mark.parametrize(
     ("names", "allowed"),
-    [(["reader"], True), (["reader", "missing"], True), (["reader", "denier"], False), (["missing"], False), ([], False)],
+    [
+        (["reader"], True),
+        (["reader", "missing"], True),
+        (["reader", "denier"], False),
+        (["missing"], False),
+        ([], False),
+    ],
 )
 def test_named_policies_count_together(world, names, allowed):
     """One that does not exist grants nothing; deny wins."""
@@ -49,7 +55,12 @@ def test_a_stored_policy_that_cannot_be_read_denies_everything(world):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("root", ""), ("response-wrapping", builtin.RESPONSE_WRAPPING_TEXT), ("default", builtin.DEFAULT_TEXT), ("no", None)],
+    [
+        ("root", ""),
+        ("response-wrapping", builtin.RESPONSE_WRAPPING_TEXT),
+        ("default", builtin.DEFAULT_TEXT),
+        ("no", None),
+    ],
 )
 def test_texts_of_policies(world, name, text):
     """Built-in ones have no record, but default, which can be edited."""

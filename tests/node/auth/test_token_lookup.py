@@ -64,7 +64,7 @@ def test_the_root_token_has_no_lease(world):
 def test_every_way_to_look_at_oneself(world, operation, path, body, query):
     """By path, body or query; with nothing named it is the caller."""
     raw_token = world.make({"policies": ["looker"], "no_default_policy": True})
-    filled = None if body is None else {name: raw_token for name in body}
+    filled = None if body is None else dict.fromkeys(body, raw_token)
     data = world.data(operation, path, filled, token=raw_token, query=dict.fromkeys(query, raw_token))
 
     assert data["id"] == raw_token

@@ -16,7 +16,7 @@ def world() -> World:
 
 
 def test_a_fresh_token_has_the_form_that_clients_and_scanners_know(world):
-    """hvs. and 24 characters of base 62; an accessor is 24 characters without a prefix."""
+    """Prefix and 24 characters of base 62; an accessor is 24 characters without a prefix."""
     raw_token = world.make({"policies": ["default"]})
 
     assert re.fullmatch(r"hvs\.[0-9A-Za-z]{24}", raw_token)
@@ -38,7 +38,9 @@ def test_the_root_token_is_valid_for_ever(world):
     assert world.works(world.root)
 
 
-@pytest.mark.parametrize("raw", [None, "", "hvs.000000000000000000000000", "garbage", "hvs.\u00e9", "x" * 600, "\ud800"])
+@pytest.mark.parametrize(
+    "raw", [None, "", "hvs.000000000000000000000000", "garbage", "hvs.\u00e9", "x" * 600, "\ud800"]
+)
 def test_what_is_no_token_is_nobody(world, raw):
     """Unknown, empty, too long, not ASCII: the same answer, and no exception."""
     assert authenticate(world.state, world.keys, raw, world.now_ns, "127.0.0.1") is None
@@ -165,7 +167,7 @@ def test_a_caller_is_the_token_without_the_token(world):
 
 
 def test_creating_under_a_fresh_key_touches_nothing_else(world):
-    """Its facts carry their own hashes; those of a chosen id, which may have been asked for before, touch everything."""
+    """Its facts carry their own hashes; a chosen id may have been asked for before, and touches everything."""
     world.make({"policies": ["app"]})
     fresh = world.plans[-1].draft.hashes
     world.make({"id": "chosen", "policies": ["app"]})

@@ -111,7 +111,16 @@ def test_wrong_times_to_live_have_gos_words(text, said):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (1, "1s"), (60, "1m"), (90, "1m30s"), (3600, "1h"), (3660, "1h1m"), (3601, "1h0m1s"), (2764800, "768h")],
+    [
+        (0, "0s"),
+        (1, "1s"),
+        (60, "1m"),
+        (90, "1m30s"),
+        (3600, "1h"),
+        (3660, "1h1m"),
+        (3601, "1h0m1s"),
+        (2764800, "768h"),
+    ],
 )
 def test_short_durations(seconds, text):
     """Without the units that are zero at the end."""

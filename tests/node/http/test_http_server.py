@@ -150,6 +150,24 @@ async def test_a_head_that_does_not_come_in_time_ends_the_connection(serve: Serv
     assert answer == b"" or answer.startswith(b"HTTP/1.1 408 ")
 
 
+async def test_a_late_head_behind_a_request_in_work_is_not_answered(serve: Serve):
+    """A 408 would be read as the answer to the request in work, which may be a write that commits."""
+    release = asyncio.Event()
+
+    async def slow(_request):
+        await release.wait()
+        return RawResponse(200)
+
+    site = await serve(slow)
+    client = (await site.connect()).send(GET, b"\r\n", b"GET /v1/b")
+    await until(lambda: site.server.edge.turns.admission.in_flight == 1)
+    site.clock.now += 11
+    site.server.sweep()
+
+    assert await client.closed() == b""
+    release.set()
+
+
 async def test_the_second_head_has_its_time_from_its_first_byte(serve: Serve):
     """Idle before it costs nothing."""
     site = await serve()

@@ -8,6 +8,12 @@ from node.engines.system.mounts import MountTypes
 from tests.node.auth.world import World
 
 BUILTIN = ["cubbyhole/", "identity/", "sys/"]
+UPGRADING = (
+    "Upgrading mount from version 1 to version 2. "
+    "This mount will be unavailable for a brief period and will resume service shortly."
+)
+NO_VERSION = 'secrets engine "transit" does not allow setting a version'
+TWICE = "token credential backend cannot be instantiated"
 
 
 @pytest.fixture
@@ -103,18 +109,42 @@ def test_types_and_versions_of_kv(world, given_type, options, expected):
         ("sys2", {"type": "system"}, 'mount type of "system" is not mountable'),
         ("id2", {"type": "identity"}, 'mount type of "identity" is not mountable'),
         ("tok2", {"type": "token"}, 'mount type of "token" is not mountable'),
-        ("t", {"type": "transit", "options": {"version": "2"}}, 'secrets engine "transit" does not allow setting a version'),
+        ("t", {"type": "transit", "options": {"version": "2"}}, NO_VERSION),
         ("v3", {"type": "kv", "options": {"version": "3"}}, "invalid version provided: a KV mount has version 1 or 2"),
-        ("bad", {"type": "kv", "config": {"default_lease_ttl": "banana"}}, 'unable to parse default TTL of banana: time: invalid duration "banana"'),
-        ("bad", {"type": "kv", "config": {"max_lease_ttl": "1x"}}, 'unable to parse max TTL of 1x: time: unknown unit "x" in duration "1x"'),
-        ("bad", {"type": "kv", "config": {"max_lease_ttl": -1}}, "unable to parse max TTL of -1: a lease TTL cannot be negative"),
-        ("bad", {"type": "kv", "config": {"default_lease_ttl": "2h", "max_lease_ttl": "1h"}}, "given default lease TTL greater than given max lease TTL"),
-        ("bad", {"type": "kv", "config": {"default_lease_ttl": "9000h"}}, "given default lease TTL greater than system max lease TTL of 2764800"),
+        (
+            "bad",
+            {"type": "kv", "config": {"default_lease_ttl": "banana"}},
+            'unable to parse default TTL of banana: time: invalid duration "banana"',
+        ),
+        (
+            "bad",
+            {"type": "kv", "config": {"max_lease_ttl": "1x"}},
+            'unable to parse max TTL of 1x: time: unknown unit "x" in duration "1x"',
+        ),
+        (
+            "bad",
+            {"type": "kv", "config": {"max_lease_ttl": -1}},
+            "unable to parse max TTL of -1: a lease TTL cannot be negative",
+        ),
+        (
+            "bad",
+            {"type": "kv", "config": {"default_lease_ttl": "2h", "max_lease_ttl": "1h"}},
+            "given default lease TTL greater than given max lease TTL",
+        ),
+        (
+            "bad",
+            {"type": "kv", "config": {"default_lease_ttl": "9000h"}},
+            "given default lease TTL greater than system max lease TTL of 2764800",
+        ),
         ("bad", {"type": "kv", "config": {"listing_visibility": "bogus"}}, "invalid listing_visibility bogus"),
-        ("bad", {"type": "kv", "config": {"token_type": "service"}}, "'token_type' can only be modified on auth mounts"),
+        (
+            "bad",
+            {"type": "kv", "config": {"token_type": "service"}},
+            "'token_type' can only be modified on auth mounts",
+        ),
         ("slash/", {"type": "kv"}, "cannot write to a path ending in '/'"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_mounted_says_why(world, path, body, text):
     """400, and the table is as before."""
     before = world.count(Table.MOUNT)
@@ -156,7 +186,11 @@ def test_settings_are_kept_and_shown_where_they_are_set(world):
 
 def test_tuning_changes_what_it_names(world):
     """And nothing else; "system" gives a time to live back."""
-    world.ask("update", "sys/mounts/m1/tune", {"default_lease_ttl": "90m", "description": "new", "listing_visibility": "hidden"})
+    world.ask(
+        "update",
+        "sys/mounts/m1/tune",
+        {"default_lease_ttl": "90m", "description": "new", "listing_visibility": "hidden"},
+    )
     tuned = world.data("read", "sys/mounts/m1/tune")
     world.ask("update", "sys/mounts/m1/tune", {"default_lease_ttl": "system", "max_lease_ttl": "system"})
     back = world.data("read", "sys/mounts/m1/tune")
@@ -182,7 +216,11 @@ def test_tuning_nothing_proposes_nothing(world):
 @pytest.mark.parametrize(
     ("path", "body", "text"),
     [
-        ("m1", {"default_lease_ttl": "3h"}, "backend max lease TTL of 7200 would be less than backend default lease TTL of 10800"),
+        (
+            "m1",
+            {"default_lease_ttl": "3h"},
+            "backend max lease TTL of 7200 would be less than backend default lease TTL of 10800",
+        ),
         ("m1", {"max_lease_ttl": "bad"}, 'strconv.ParseInt: parsing "ba": invalid syntax'),
         ("m1", {"max_lease_ttl": "-1h"}, "a lease TTL cannot be negative"),
         ("m1", {"listing_visibility": "x"}, "invalid listing_visibility x"),
@@ -191,7 +229,7 @@ def test_tuning_nothing_proposes_nothing(world):
         ("auth/token", {"token_type": "batch"}, "invalid value for 'token_type': batch"),
         ("none", {"max_lease_ttl": "1h"}, 'tune of path "none/" failed: no mount entry found'),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_tuned_says_why(world, path, body, text):
     """400, and the mount is as before."""
     before = _mount(world, "m1/")
@@ -205,7 +243,7 @@ def test_reads_of_what_is_not_mounted(world):
     assert world.refused("read", "sys/mounts/none")[:2] == (400, "No secret engine mount at none/")
     assert world.refused("read", "sys/mounts/slash/")[:2] == (400, "No secret engine mount at slash/")
     assert world.refused("read", "sys/mounts/auth/token")[:2] == (400, "No secret engine mount at auth/token/")
-    assert world.refused("read", "sys/auth/none")[:2] == (400, "No auth engine mount at none/")
+    assert world.refused("read", "sys/auth/none")[:2] == (400, "No auth engine at none/")
     assert world.refused("read", "sys/mounts/none/tune")[:2] == (400, 'cannot fetch sysview for path "none/"')
     assert world.data("read", "sys/mounts/auth/token/tune")["token_type"] == "default-service"
 
@@ -216,10 +254,7 @@ def test_a_kv_mount_is_upgraded_by_one_option_and_never_downgraded(world):
     answer = world.ask("update", "sys/mounts/m1/tune", {"options": {"version": 2}})
     world.ask("update", "sys/mounts/m1/tune", {"options": {"other": "x"}})
 
-    assert answer.warnings == [
-        "Upgrading mount from version 1 to version 2. This mount will be unavailable for a brief period and will resume "
-        "service shortly."
-    ]
+    assert answer.warnings == [UPGRADING]
     assert (_mount(world, "m1/").uuid, _mount(world, "m1/").options) == (uuid, {"version": "2", "other": "x"})
     for version in ("1", ""):
         refused = world.refused("update", "sys/mounts/m1/tune", {"options": {"version": version}})
@@ -294,7 +329,7 @@ def test_auth_methods_are_mounted_below_auth(world):
     assert _mount(world, "auth/m1/").accessor.startswith("auth_userpass_")
     assert (data["type"], data["config"]["token_type"]) == ("userpass", "service")
     assert world.refused("update", "sys/auth/m1/x", {"type": "userpass"})[1] == "path is already in use at m1/"
-    assert world.refused("update", "sys/auth/t", {"type": "token"})[1] == "token credential backend cannot be instantiated"
+    assert world.refused("update", "sys/auth/t", {"type": "token"})[1] == TWICE
     assert world.refused("update", "sys/auth/k", {"type": "kv"})[1] == "plugin not found in the catalog: kv"
     world.ask("delete", "sys/auth/m1")
     assert _mount(world, "auth/m1/") is None
