@@ -111,6 +111,7 @@ class Member:
         self.generation = b""
         self.on_fatal: Callable[[str], None] = _exit_at_once
         self.on_forward: Callable[[str, bytes], Awaitable[bytes]] | None = None
+        self.on_call: Callable[[str, str, bytes], Awaitable[bytes]] | None = None
         self.on_unsealed: Callable[[], None] = lambda: None
         self.on_sealed: Callable[[], None] = lambda: None
         self.state_listeners: list[Callable[[State], None]] = []  # told of a state that replaces the former
@@ -529,6 +530,8 @@ class Member:
         if call.method == "init.final":
             self.init_state.finish(call.body)
             return b""
+        if proven and self.on_call is not None:
+            return await self.on_call(peer, call.method, call.body)
         raise CallError("unknown method", b"")
 
     # ---- serving

@@ -36,7 +36,7 @@ from cluster import (
     tls_contexts,
 )
 
-from .audit_port import NoAudit
+from .audit_desk import AuditDesk
 from .auth.token_engine import TokenEngine
 from .config.document import is_wildcard, split_address
 from .engines.kv1 import KvV1
@@ -84,11 +84,12 @@ class Node:
             dev_mounts=dev and os.environ.get("STRONGROOM_DEV_SECRET_MOUNT") == "1",
         )
         self.status = Status(self.member, self.desk)
+        self.audit = AuditDesk(self.member, config)
+        self.desk.audit_status = self.audit.status
         self._engines = self._make_engines()
         self.registry = Registry(self._engine_for)
         self.write_ids = WriteIds(self._sealing, self.member.random.bytes, config.dedupe.window_s)
         self.indexes = IndexHeaders(self.member)
-        self.audit = NoAudit()
         self.forwarder = Forwarder(
             self.member,
             timeout_s=config.limits.request_timeout_s,
@@ -97,6 +98,7 @@ class Node:
         self.flow = Flow(
             self.member, self.registry, self.audit, self.write_ids, self.indexes, self.forwarder.forward
         )
+        self.member.on_call = self.audit.call
         self.forwarder.handler = self._forwarded
         self.metrics = Metrics(self.member, self._root_tokens)
         self.local = LocalPaths(
@@ -125,7 +127,7 @@ class Node:
     # ---- parts
     def _make_engines(self) -> dict[str, Engine]:
         limits = self.config.limits
-        system = SystemBackend(audit_rules=_NoDevices(), leader_id=lambda: self.member.leader_id)
+        system = SystemBackend(audit_rules=self.audit.rules, leader_id=lambda: self.member.leader_id)
         return {
             "system": system,
             "token": TokenEngine(),
@@ -152,11 +154,15 @@ class Node:
     def _unsealed(self) -> None:
         self.registry.forget()
         self.member.view.listeners.append(self.registry.changed)
+        self.member.view.listeners.append(self.audit.on_change)
+        self.audit.forget()
         self.member.running.on_lead = self._leads
 
     def _state_replaced(self, state: Any) -> None:
         self.registry.forget()
         state.listeners.append(self.registry.changed)
+        state.listeners.append(self.audit.on_change)
+        self.audit.forget()
 
     def _leads(self, leads: bool) -> None:
         self.desk.active_since_ns = self.member.clock.wall_ns() if leads else 0
@@ -190,6 +196,7 @@ class Node:
         if self.config.api.locked_address:
             await self._listen(self.config.api.locked_address, "locked")
         self._spawn(self.maintenance.run())
+        self._spawn(self.audit.run())
         if not self._single and not self.member.initialised:
             self._spawn(self._look_for_cluster())
         if self.config.seal.peers and not self._single:
@@ -238,15 +245,8 @@ class Node:
         await self.member.hand_over()
         for server in self.servers:
             await server.stop(self.config.limits.drain_timeout_s)
+        await self.audit.close()
         await self.member.stop()
-
-
-class _NoDevices:
-    """Audit devices are not wired yet."""
-
-    def problem(self, *_: Any) -> str | None:
-        """No device can be enabled."""
-        return "audit devices are not available"
 
 
 def member_settings(config: Config) -> MemberSettings:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from cluster import Member, State
 
+    from .audit_desk import AuditDesk
     from .audit_port import AuditPort
     from .indexes import IndexHeaders
     from .registry import Registry, Routed
@@ -79,14 +80,15 @@ class Flow:
         self,
         member: Member,
         registry: Registry,
-        audit: AuditPort,
+        audit: AuditDesk,
         write_ids: WriteIds,
         indexes: IndexHeaders,
         forward: Callable[[RawRequest], Any],
     ) -> None:
         self._member = member
         self._registry = registry
-        self._audit = audit
+        self._desk = audit
+        self._audit: AuditPort = audit.broker
         self._write_ids = write_ids
         self._indexes = indexes
         self._forward = forward
@@ -266,11 +268,18 @@ class Flow:
             answer = self._ask(judged, request, state, now_ns)
             response = respond(request.id, answer)
         except Refusal as error:
+            if judged is None and self._limited(state, request, now_ns):
+                return None  # F4: a refusal costs a use, too
             refusal = error
             response = refused(refusal)
         if self._audit.enabled and not await self._audit.both(request, judged, answer, refusal):
             raise AuditFailedError
         return self._indexes.add(response, index, "readindex") if request.token else response
+
+    def _limited(self, view: View, request: RawRequest, now_ns: int) -> bool:
+        assert self._member.values is not None
+        token = tokens.authenticate(view, self._member.values, request.token, now_ns, request.remote_address)
+        return token is not None and token.record.num_uses != 0
 
     def _ask(self, judged: Judged, request: RawRequest, view: View, now_ns: int) -> Answer:
         assert judged.routed is not None
@@ -294,6 +303,8 @@ class Flow:
             refusal = error
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
             raise AuditFailedError
+        if refusal is None and request.path.startswith("sys/audit/"):
+            await self._desk.before(request)
         index, done = await member.write(lambda view, now_ns: self._decide(view, now_ns, request))
         return await self._applied(request, judged, index, done)
 
@@ -309,7 +320,13 @@ class Flow:
                 return Draft(), remembered
             return self._plan(view, now_ns, request, judged)
         except Refusal as refusal:
-            return Draft(), refusal
+            return self._paid(view, now_ns, request), refusal
+
+    def _paid(self, view: View, now_ns: int, request: RawRequest) -> Draft:
+        """The use that a refused request costs its token; nothing if the token is not valid here or has no limit."""
+        assert self._member.values is not None
+        token = tokens.authenticate(view, self._member.values, request.token, now_ns, request.remote_address)
+        return Draft() if token is None else use_token(view, token)[1]
 
     def _plan(self, view: View, now_ns: int, request: RawRequest, judged: Judged) -> tuple[Draft, Any]:
         routed = judged.routed
@@ -346,6 +363,8 @@ class Flow:
             assert isinstance(done, Plan)
             answer = done.answer
             response = respond(request.id, answer)
+            if request.path.startswith("sys/audit/"):
+                await self._desk.after(request)
         if self._audit.enabled and not await self._audit.response(request, judged, answer, refusal):
             if answer is not None and not getattr(done, "draft", Draft()).empty:
                 return self._outcome(request, 500, "1 error occurred:\n\t* internal error\n\n", "yes")

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cluster import Mount, Policy, Table, View, records
+from cluster import Mount, Table, View, records
 
 from . import policy
-from .policy import builtin
+from .auth.access import acl_of
 from .engines.base import Engine
 
 if TYPE_CHECKING:
@@ -91,24 +91,10 @@ class Registry:
     def acl(self, view: View, names: tuple[str, ...], *, pending: bool = False) -> policy.Acl:
         """The merged rules of the named policies; names without a policy grant nothing."""
         if pending:
-            return _compile(view, names)
+            return acl_of(view, names)
         found = self._acls.get(names)
         if found is None:
             if len(self._acls) >= ACLS_MAX:
                 self._acls.clear()
-            found = self._acls[names] = _compile(view, names)
+            found = self._acls[names] = acl_of(view, names)
         return found
-
-
-def _compile(view: View, names: tuple[str, ...]) -> policy.Acl:
-    if "root" in names:
-        return policy.Acl.ROOT
-    documents = []
-    for name in names:
-        if name == builtin.RESPONSE_WRAPPING:
-            documents.append((name, policy.parse_policy(builtin.RESPONSE_WRAPPING_TEXT)))
-            continue
-        stored = view.get(Table.POLICY, name.encode())
-        if stored is not None:
-            documents.append((name, policy.parse_policy(records.decode(Policy, stored[1]).text)))
-    return policy.Acl.compile(documents)

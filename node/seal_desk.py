@@ -10,12 +10,16 @@ Source: Vault API, sys/init, sys/unseal, sys/seal.
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hmac
 import ipaddress
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from cluster import (
     AlreadyInitialisedError,
@@ -35,6 +39,7 @@ from cluster import (
 from .auth.tokens import new_raw_token, root_token_records
 from .engines.system.mounts import bootstrap_records
 from .request import Refusal
+from .seal_bodies import INIT_FIELDS, UNSEAL_FIELDS, typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +47,9 @@ if TYPE_CHECKING:
     from .request import RawRequest
 
 INIT_SECRET = "init-secret"
+STATE_S = 1.0
+SERVES_S = 3.0
+POLL_S = 0.02
 
 
 class SealDesk:
@@ -92,21 +100,22 @@ class SealDesk:
 
     async def init(self, body: dict[str, Any]) -> dict[str, Any]:
         """Keys, shares and root token, once. Raises Refusal."""
+        asked = typed(body, INIT_FIELDS)
         if self._member.initialised:
             raise Refusal(400, "Vault is already initialized")
-        shares, threshold = _count(body, "secret_shares"), _count(body, "secret_threshold")
+        shares, threshold = asked["secret_shares"], asked["secret_threshold"]
         problem = init_problem(
             self.seal_type,
             secret_shares=shares,
             secret_threshold=threshold,
-            pgp_keys=len(body.get("pgp_keys") or ()),
-            recovery_shares=_count(body, "recovery_shares"),
-            recovery_threshold=_count(body, "recovery_threshold"),
-            recovery_pgp_keys=len(body.get("recovery_pgp_keys") or ()),
+            pgp_keys=len(asked["pgp_keys"]),
+            recovery_shares=asked["recovery_shares"],
+            recovery_threshold=asked["recovery_threshold"],
+            recovery_pgp_keys=len(asked["recovery_pgp_keys"]),
         )
         if problem is not None:
             raise Refusal(400, problem)
-        if body.get("pgp_keys") or body.get("root_token_pgp_key") or body.get("recovery_pgp_keys"):
+        if asked["pgp_keys"] or asked["root_token_pgp_key"] or asked["recovery_pgp_keys"]:
             raise Refusal(400, "PGP keys are not supported")
         if self._busy:
             raise Refusal(503, "init is under way", retry_after_s=1)
@@ -147,9 +156,9 @@ class SealDesk:
     async def unseal(self, body: dict[str, Any]) -> None:
         """One share, or a reset. Raises Refusal."""
         member = self._member
-        lowered = {name.lower(): value for name, value in body.items()}
-        reset, key = lowered.get("reset") is True, lowered.get("key")
-        if not reset and (not isinstance(key, str) or not key):
+        asked = typed(body, UNSEAL_FIELDS)
+        reset, key = asked["reset"], asked["key"]
+        if not reset and not key:
             raise Refusal(400, "'key' must be specified in request body as JSON, or 'reset' set to true")
         if reset:
             if not member.sealed:
@@ -157,13 +166,13 @@ class SealDesk:
             if self._unsealer is not None:
                 self._unsealer.reset()
             return
+        majority = 2 * (1 + await self._running_peers()) > len(member.settings.members)
         if not member.initialised:
             raise Refusal(400, "Vault is not initialized")
         if not member.sealed or member.starting:
             return
         if self._unsealer is None:
             self._unsealer = ShamirUnsealer(member.envelope, member.random)
-        assert isinstance(key, str)
         try:
             unsealed = self._unsealer.offer(key)
         except (InvalidShareError, WrongKeyError) as error:
@@ -171,19 +180,38 @@ class SealDesk:
         if unsealed is not None:
             self._unsealer = None
             await member.open_with(unsealed)
+            if majority:
+                await self._until_it_serves()
+
+    async def _running_peers(self) -> int:
+        """How many other members say at once that they are unsealed."""
+        links = self._member.links
+        if links is None:
+            return 0
+        peers = [name for name in self._member.settings.members if links.standing(name)]
+        states = await asyncio.gather(
+            *(links.call(peer, "state", b"", STATE_S) for peer in peers), return_exceptions=True
+        )
+        answers = [msgspec.msgpack.decode(state) for state in states if isinstance(state, bytes)]
+        return sum(answer[0] == "running" for answer in answers)
+
+    async def _until_it_serves(self) -> None:
+        """Clients read and write right after the last share: with a majority there, it is answered after an election.
+
+        Bounded: the node is open in any case, and a slow election is no reason to say otherwise.
+        """
+        clock = self._member.clock
+        end = clock.boot() + SERVES_S
+        while not self._member.sealed and clock.boot() < end:
+            with contextlib.suppress(StrongroomError):
+                await self._member.read_barrier()
+                return
+            await asyncio.sleep(POLL_S)
 
     async def seal(self) -> None:
         """D3."""
         self._unsealer = None
         await self._member.seal(by_operator=True)
-
-
-def _count(body: dict[str, Any], name: str) -> int:
-    value = body.get(name) or 0
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise Refusal(400, f"failed to decode JSON input: {name} must be a number") from None
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -327,7 +327,7 @@ def _settle(rng: Random, content: Content) -> None:
             versions[change.page] = left - 1
             if left > 0:
                 content.land(change)
-            elif left == 0 and change.page is not None and draw == 3 and rng.random() < 0.3:
+            elif left == 0 and change.page is not None and draw == 3 and rng.random() < 0.5:
                 content.land(change, sectors=rng.randint(1, PAGE_BYTES // SECTOR_BYTES - 1))
     content.pending = []
     content.cache = bytearray(content.platter)

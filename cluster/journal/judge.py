@@ -30,7 +30,6 @@ class Kept:
 
     batch: Batch
     records: list[wal.Record]
-    superseded: bool  # a later rewrite has the same mark: this one says nothing that the other does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def judge(batches: Sequence[Batch], first_place: tuple[int, int]) -> Judgement:
             for record in batch.records
             if record.sequence <= limit and record.kind not in {wal.REWRITE_BEGIN, wal.REWRITE_END}
         ]
-        kept.append(Kept(batch, records, superseded=limit <= batch.previous))
+        kept.append(Kept(batch, records))
         position = min(batch.last, limit)
     mark = max((batch.mark for batch, limit in counting if batch.mark <= limit), default=0)
     return Judgement(kept, position, min(max(mark, dropped), position), damaged)

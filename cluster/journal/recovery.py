@@ -120,18 +120,12 @@ def _replayed(judgement: Judgement, numbers: list[int], segment_bytes: int, *, m
 
 
 def _needed(kept_batches: list[Kept], mark: int) -> dict[int, int]:
-    """Which segments hold something that a rewrite behind `mark` does not copy, and where that ends.
-
-    A rewrite that no later one supersedes is needed even when it copied nothing: it is what keeps an old tail cut.
-    """
-    ends: dict[int, int] = {}
-    for kept in kept_batches:
-        batch = kept.batch
-        holds = any(record.sequence <= mark for record in kept.records)
-        cuts = batch.rewrite and not kept.superseded and batch.previous < mark
-        if holds or cuts:
-            ends[batch.number] = batch.end
-    return ends
+    """Which segments hold an operation that a rewrite behind `mark` does not copy, and where the last one ends."""
+    return {
+        kept.batch.number: kept.batch.end
+        for kept in kept_batches
+        if any(record.sequence <= mark for record in kept.records)
+    }
 
 
 def rewrite(disk: seams.Disk, recovered: Recovered) -> LogStart:

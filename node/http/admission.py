@@ -49,7 +49,7 @@ class Admission:
                 return Verdict.ADDRESS_BUSY
         self.in_flight += 1
         self._of_address[address] = mine + 1
-        if self.waiting or self._begun >= self._limits.per_turn:
+        if self._begun >= self._limits.per_turn:  # whenever somebody waits, this turn is full
             self.waiting += 1
             return Verdict.WAIT
         self._begun += 1

@@ -149,6 +149,21 @@ def test_a_failed_sync_of_an_earlier_life_cannot_cost_the_ballot_before() -> Non
     assert read_slots(disk) in ((3, b"3"), (4, b"4"))
 
 
+@pytest.mark.parametrize("synced", [1, 2, 3, 4])
+def test_a_torn_write_leaves_the_ballot_before(synced: int) -> None:
+    """It goes to the other slot, whichever holds the newest one."""
+    for seed in range(60):
+        disk = SimDisk()
+        writer = BallotWriter(disk)
+        for sequence in range(1, synced + 1):
+            writer.write(sequence, b"x" * 3000)
+            writer.sync()
+        writer.write(synced + 1, b"y" * 3000)
+        disk.power_loss(random.Random(seed))
+
+        assert read_slots(disk) in ((synced, b"x" * 3000), (synced + 1, b"y" * 3000))
+
+
 @pytest.mark.parametrize("failing", ["write", "sync"])
 def test_after_a_failed_write_or_sync_nothing_is_done_again(failing: str) -> None:
     """No completion, no retry."""

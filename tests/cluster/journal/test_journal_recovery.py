@@ -303,6 +303,60 @@ def test_a_crash_at_any_step_of_a_cut_leaves_it_damaged_or_cut() -> None:
     assert seen == {True, False}
 
 
+def with_a_dropped_beginning() -> SimDisk:
+    """Every segment left was synced and is named by no mark: what is on disk begins with what will be copied."""
+    disk = SimDisk()
+    writer = writer_on(disk)
+    for index in (1, 2, 3, 4):
+        put(writer, index, b"x" * 15000, sync=False)
+    sequence = writer.last_sequence + 1
+    writer.write([wal.trim_record(sequence, 2, 1)], sequence)
+    writer.sync()
+    writer.tidy()
+    disk.kill()
+    return disk
+
+
+def test_a_crash_at_any_step_keeps_a_log_whose_beginning_was_dropped() -> None:
+    """The segment that begins the row goes last."""
+    found = crashes(with_a_dropped_beginning)
+    for disk, _ in found:
+        recovered = recover(disk, segment_bytes=SEGMENT_BYTES)
+
+        assert (recovered.damaged, recovered.base) == (False, (2, 1))
+        assert [index for index, _, _ in recovered.entries] == [3, 4]
+    assert len(found) > 20
+
+
+def test_evidence_of_damage_is_on_stable_storage_before_it_is_judged() -> None:
+    """Else a loss of power could take the page that names a rotten batch as synced, and it would look torn."""
+    for seed in range(40):
+        disk = SimDisk()
+        writer = writer_on(disk)
+        put(writer, 1)
+        put(writer, 2, b"y" * 500)
+        put(writer, 3, sync=False)  # names 2 as synced
+        name = segments(disk)[0]
+        file = disk.open(name)
+        disk.corrupt(name, file.read_at(0, file.size()).index(b"yyyy"))
+        disk.kill()
+        seen = recover(disk, segment_bytes=SEGMENT_BYTES).damaged
+        disk.power_loss(random.Random(seed))
+
+        assert (seen, recover(disk, segment_bytes=SEGMENT_BYTES).damaged) == (True, True)
+
+
+def test_an_old_tail_that_was_cut_stays_cut() -> None:
+    """On stable storage before anything is written behind it."""
+    for seed in range(40):
+        disk = with_damage()
+        opened(disk)
+        sizes = [disk.open(name).size() for name in segments(disk)]
+        disk.power_loss(random.Random(seed))
+
+        assert [disk.open(name).size() for name in segments(disk)] == sizes
+
+
 def test_writing_goes_on_after_a_cut() -> None:
     """Sequences of the lost stretch may come again: it is superseded where it stood, not by number."""
     disk = with_damage()

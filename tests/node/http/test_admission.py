@@ -152,6 +152,20 @@ async def test_a_late_loop_reads_from_nobody_until_it_has_caught_up(serve: Serve
     assert ((await client.reply()).status, (await late.reply()).status, paused) == (200, 200, 1)
 
 
+async def test_a_head_that_waits_for_our_loop_is_not_late(serve: Serve):
+    """Its clock stands while nothing is read, and starts again afterwards."""
+    site = await serve()
+    client = (await site.connect()).send(b"GET /v1/a HTTP/1.1\r\n")
+    await until(lambda: any(p.head_since is not None and not p.idle for p in site.server.edge.manager.protocols))
+    site.server.observe_lag(1.0)
+    site.clock.now += 100
+    site.server.sweep()
+    site.server.observe_lag(0.0)
+    site.server.sweep()
+
+    assert (await client.send(HOST, b"\r\n").reply()).status == 200
+
+
 async def test_the_server_finds_out_that_the_loop_is_late(serve: Serve):
     """The check measures how late it is called itself."""
     site = await serve()

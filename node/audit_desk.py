@@ -1,0 +1,240 @@
+"""Audit devices of this node, kept equal to the cluster's records, and their heads kept as facts.
+
+A shell between state and broker. Invariants
+  A1  a device that is enabled in the state is asked for every answer, whether or not it can be opened here
+  A2  a device is enabled only after this node could open it, and answered only after the reachable members say that
+      they could, or could not, within the deadline
+  A3  the head of each chain becomes a fact every 10 s or 10,000 lines, at start, rotation and close
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cluster import AuditDevice, AuditHead, DamagedError, Draft, Member, StrongroomError, Table, View, records
+
+from .audit import Broker, DeviceSpec, LineSettings, Rules
+from .engines.system.audit_devices import SALT_BYTES, SALT_FIELD
+from .request import Operation, RawRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .config import Config
+
+log = logging.getLogger("strongroom.audit")
+
+HEADS_PERIOD_S = 1.0
+OPENED_CALL = "audit.opened"
+HEADS_CALL = "audit.heads"
+SYNC_WAIT_S = 2.0
+
+
+class AuditDesk:
+    """Owns the broker."""
+
+    def __init__(self, member: Member, config: Config) -> None:
+        self._member = member
+        self._config = config
+        self.rules = Rules(config.audit_directory, production=config.profile == "production")
+        self.broker = Broker(
+            config.node.id,
+            self.rules,
+            self._chain_mac,
+            member.clock,
+            settings=LineSettings(vault_numbers=config.audit.vault_numbers),
+            deadline_s=config.audit.deadline_s,
+        )
+        self._changed = asyncio.Event()
+        self._synced = asyncio.Event()
+        self.problems: dict[str, str] = {}
+
+    def _chain_mac(self, message: bytes) -> bytes:
+        return self._member.running.sealer.keyring.audit_chain_mac(message)
+
+    # ---- following the state
+    def on_change(self, _index: int, transaction: Any) -> None:
+        """A listener of the state."""
+        if any(table == Table.AUDIT_DEVICE for table, *_ in (*transaction.puts, *transaction.drops)):
+            self.forget()
+
+    def forget(self) -> None:
+        """Devices may be others now."""
+        self._synced.clear()
+        self._changed.set()
+
+    def _specs(self) -> dict[str, DeviceSpec]:
+        member = self._member
+        values, state = member.values, member.view
+        assert values is not None
+        specs = {}
+        for key, _, record in state.items(Table.AUDIT_DEVICE):
+            device = records.decode(AuditDevice, record)
+            try:
+                salt = values.open(
+                    device.salt_id,
+                    device.box,
+                    table=Table.AUDIT_DEVICE,
+                    key=key,
+                    field=SALT_FIELD,
+                    record_id=device.rid,
+                )
+            except DamagedError:
+                log.exception("the salt of an audit device does not open")
+                salt = b""
+            head = state.get(Table.AUDIT_HEAD, head_key(member.settings.node_id, key))
+            known = None if head is None else records.decode(AuditHead, head[1])
+            specs[key.decode()] = DeviceSpec(device, salt, known)
+        return specs
+
+    async def sync(self) -> None:
+        """The broker's devices are the state's."""
+        self._changed.clear()
+        if self._member.replica is None:
+            return
+        self.problems = await self.broker.sync(self._specs())
+        for path, why in self.problems.items():
+            log.error("audit device %s does not work on this node: %s", path, why)
+        if not self._changed.is_set():
+            self._synced.set()
+
+    async def run(self) -> None:
+        """For ever: devices follow the state, heads become facts, declared devices exist."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEADS_PERIOD_S):
+                    await self._changed.wait()
+            if self._changed.is_set():
+                await self.sync()
+            if self._member.replica is None:
+                continue
+            with contextlib.suppress(StrongroomError):
+                await self.record_heads()
+            if self._member.is_leader:
+                with contextlib.suppress(StrongroomError):
+                    await self._declare()
+
+    async def settled(self) -> None:
+        """Wait, bounded, until the devices here are those of the state."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SYNC_WAIT_S):
+                await self._synced.wait()
+
+    # ---- declared by configuration
+    async def _declare(self) -> None:
+        for declared in self._config.audit.devices:
+            key = f"{declared.path.strip('/')}/".encode()
+            if self._member.view.get(Table.AUDIT_DEVICE, key) is None:
+                await self._member.write(functools.partial(self._declared, declared, key))
+
+    def _declared(self, declared: Any, key: bytes, view: View, _now_ns: int) -> tuple[Draft, None]:
+        draft = Draft()
+        if view.get(Table.AUDIT_DEVICE, key) is not None:
+            return draft, None
+        member = self._member
+        assert member.values is not None
+        rid = member.random.bytes(8)
+        salt_id, box = member.values.seal(
+            view,
+            draft,
+            member.random.bytes(SALT_BYTES),
+            table=Table.AUDIT_DEVICE,
+            key=key,
+            field=SALT_FIELD,
+            record_id=rid,
+            nonce=member.random.bytes(12),
+        )
+        draft.expect(Table.AUDIT_DEVICE, key, 0)
+        device = AuditDevice(
+            type=declared.type, options=dict(declared.options), salt_id=salt_id, box=box, rid=rid,
+            description="declared by configuration",
+        )  # fmt: skip
+        draft.put(Table.AUDIT_DEVICE, key, device)
+        return draft, None
+
+    # ---- heads
+    async def record_heads(self, *, everything: bool = False) -> None:
+        """Heads that are due are facts: proposed by the leader, given to it by the others."""
+        due = self.broker.due_heads(everything=everything)
+        if not due:
+            return
+        member = self._member
+        if member.is_leader:
+            await self._put_heads(member.settings.node_id, due)
+        elif member.leader_id is not None and member.links is not None:
+            body = msgspec.msgpack.encode(due)
+            await member.links.call(member.leader_id, HEADS_CALL, body, SYNC_WAIT_S)
+        else:
+            return
+        self.broker.heads_recorded(due)
+
+    async def _put_heads(self, node_id: str, heads: Mapping[str, AuditHead]) -> None:
+        def decide(_view: View, _now_ns: int) -> tuple[Draft, None]:
+            from cluster import QUIET
+
+            draft = Draft()
+            for path, head in heads.items():
+                draft.put(Table.AUDIT_HEAD, head_key(node_id, path.encode()), head)
+            draft.hashes = (QUIET,)
+            return draft, None
+
+        await self._member.write(decide)
+
+    # ---- enabling
+    async def before(self, request: RawRequest) -> None:
+        """A2, this node: raises Refusal if a device that is to be enabled cannot be opened here."""
+        enabling = request.path.startswith("sys/audit/") and request.operation is Operation.UPDATE
+        if not enabling:
+            return
+        path = request.path.removeprefix("sys/audit/").strip("/") + "/"
+        values = request.body.values
+        options = values.get("options") or {}
+        type_ = values.get("type")
+        if not isinstance(options, dict) or not isinstance(type_, str) or type_ != "file":
+            return  # the engine says what is wrong with it
+        if self._member.view.get(Table.AUDIT_DEVICE, path.encode()) is None:
+            await self.broker.probe(path, type_, {str(name): str(value) for name, value in options.items()})
+
+    async def after(self, request: RawRequest) -> None:
+        """A2, everywhere: the change of a device is answered when the reachable members have followed."""
+        if not request.path.startswith("sys/audit/"):
+            return
+        await self.settled()
+        links = self._member.links
+        if links is None:
+            return
+        peers = [peer for peer in links.members if links.standing(peer)]
+        answers = (links.call(peer, OPENED_CALL, b"", SYNC_WAIT_S + 1) for peer in peers)
+        for peer, result in zip(peers, await asyncio.gather(*answers, return_exceptions=True), strict=True):
+            if isinstance(result, BaseException):
+                log.warning("member %s did not say whether it opened its audit devices", peer)
+
+    async def call(self, peer: str, method: str, body: bytes) -> bytes:
+        """A member's question."""
+        if method == HEADS_CALL:
+            await self._put_heads(peer, msgspec.msgpack.decode(body, type=dict[str, AuditHead]))
+            return b""
+        await self.settled()
+        return msgspec.msgpack.encode(self.problems)
+
+    def status(self) -> list[dict[str, Any]]:
+        """For strongroom/status."""
+        return [{"path": one.path, "head": one.head, "ok": one.ok} for one in self.broker.statuses()]
+
+    async def close(self) -> None:
+        """Everything is written; the last heads are facts where they still can be."""
+        with contextlib.suppress(StrongroomError, TimeoutError):
+            async with asyncio.timeout(SYNC_WAIT_S):
+                await self.record_heads(everything=True)
+        await self.broker.close()
+
+
+def head_key(node_id: str, path: bytes) -> bytes:
+    """Key of a head's record."""
+    return node_id.encode() + b"\x00" + path
