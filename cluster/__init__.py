@@ -15,8 +15,11 @@ from .errors import (
 )
 from .clockshim import ShimRefusedError, clock_of
 from .coordinator import Seed, find_cluster, run_init
+from .files import read_file, write_file
+from .folder import FolderError
 from .initialise import AlreadyInitialisedError
 from .keyring.seal import InvalidShareError, NewSeal, Unsealed, WrongSharesError, init_problem, open_envelope
+from .keyring.unsealers import static as static_seal
 from .keyring.unsealers.shamir import ShamirUnsealer
 from .links.certs import certificate_der, certificate_expiry, write_certificates
 from .links.transport import CallError, NotSentError, Tls, tls_contexts
@@ -52,6 +55,10 @@ from .state.view import View, look
 from .values import ValueSealing
 
 __all__ = [
+    "FolderError",
+    "read_file",
+    "static_seal",
+    "write_file",
     "Rehydrate",
     "State",
     "certificate_expiry",

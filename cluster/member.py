@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ import msgspec
 
 from . import files
 from .clockwatch import skew_of_this_node
+from .folder import check_profile, lock_folder
 from .errors import DamagedError, FatalError, NotInitialisedError, NotLeaderError, SealedError, StrongroomError
 from .initialise import InitState, Store
 from .journal.ballot import read_ballot, write_ballot
@@ -124,6 +126,7 @@ class Member:
         self._skew_s = 0.0
         self._skew_checked_s = 0.0
         self._sealing = False
+        self._lock_fd: int | None = None
 
     # ---- what it is
     @property
@@ -196,6 +199,8 @@ class Member:
     async def start(self) -> None:
         """Links stand; a member that is initialised is sealed, one whose folder is empty asks its peers."""
         settings = self.settings
+        self._lock_fd = lock_folder(settings.data_dir)
+        check_profile(self.disk, settings.profile)
         if settings.tls is not None and settings.listen is not None:
             members = {name: address.peer for name, address in settings.members.items() if name != settings.node_id}
             self.links = Links(
@@ -226,6 +231,9 @@ class Member:
         await self._leave()
         if self.links is not None:
             await self.links.stop()
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
 
     def _identity(self) -> Identity:
         settings = self.settings
@@ -315,7 +323,11 @@ class Member:
             on_space=self._guarded(lambda there: self.running.on_space(there)),
         )
         writer = ChildWriter.start(
-            settings.data_dir, segment_bytes=settings.segment_bytes, start=opened.start, callbacks=callbacks
+            settings.data_dir,
+            segment_bytes=settings.segment_bytes,
+            start=opened.start,
+            callbacks=callbacks,
+            pass_fds=() if self._lock_fd is None else (self._lock_fd,),
         )
         raft_log = DurableLog(writer, opened)
         if not opened.entries and opened.base == (0, 0):
@@ -450,7 +462,8 @@ class Member:
         if self.links is not None and now - self._skew_checked_s > SKEW_PERIOD_S:
             self._skew_checked_s = now
             heard = [skew for peer, skew in self.links.skew_ns.items() if replica.connected(peer)]
-            self._skew_s = skew_of_this_node(heard) / 1e9
+            suspected_ns = 0 if replica.clock_is_sane else int(self._skew_s * 1e9)
+            self._skew_s = skew_of_this_node(heard, suspected_ns=suspected_ns) / 1e9
             sane = abs(self._skew_s) <= self.settings.clock_skew_max_s
             if sane != replica.clock_is_sane:
                 log.warning("the wall clock of this node is %.1f s off the members' median", self._skew_s)
@@ -594,8 +607,6 @@ class Member:
 
 
 def _exit_at_once(_why: str) -> None:
-    import os
-
     os._exit(70)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import (
     DamagedError,
+    FolderError,
     Member,
     MemberAddress,
     MemberSettings,
@@ -81,6 +82,8 @@ class Node:
             self.member,
             seal_type=config.seal.type,
             peers=bool(config.seal.peers),
+            key_file=config.seal.key_file,
+            key_text=config.seal.key.reveal() if dev else "",
             dev_mounts=dev and os.environ.get("STRONGROOM_DEV_SECRET_MOUNT") == "1",
         )
         self.status = Status(self.member, self.desk)
@@ -155,6 +158,7 @@ class Node:
         self.registry.forget()
         self.member.view.listeners.append(self.registry.changed)
         self.member.view.listeners.append(self.audit.on_change)
+        self.member.view.listeners.append(self.desk.on_change)
         self.audit.forget()
         self.member.running.on_lead = self._leads
 
@@ -162,6 +166,7 @@ class Node:
         self.registry.forget()
         state.listeners.append(self.registry.changed)
         state.listeners.append(self.audit.on_change)
+        state.listeners.append(self.desk.on_change)
         self.audit.forget()
 
     def _leads(self, leads: bool) -> None:
@@ -199,6 +204,8 @@ class Node:
         self._spawn(self.audit.run())
         if not self._single and not self.member.initialised:
             self._spawn(self._look_for_cluster())
+        if self.config.seal.type == "static":
+            self._spawn(self.desk.open_by_key_file())
         if self.config.seal.peers and not self._single:
             self._spawn(self.rehydrate.ask_until_open())
         log.info("the node listens on %s, profile %s", self.config.api.address, self.config.profile)

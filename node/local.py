@@ -129,16 +129,16 @@ class LocalPaths:
             raise _not_allowed()
         if self._member.sealed and self._member.initialised:
             return RawResponse(204)
+        whole = _object(request).get("cluster") is True
+        if whole and not self._member.is_leader and request.forwarded_from is None:
+            return await self._flow.elsewhere(request)
         return await self._flow.judged(request, self._do_seal)
 
-    async def _do_seal(self, _request: RawRequest) -> Answer:
-        try:
-            cluster = _object(_request).get("cluster") is True
-        except Refusal:
-            cluster = False
-        if cluster:
-            raise Refusal(501, "sealing the whole cluster at once is not built yet: seal each node")
-        self._flow.after_answer(self._desk.seal)
+    async def _do_seal(self, request: RawRequest) -> Answer:
+        if _object(request).get("cluster") is True:
+            await self._desk.seal_cluster()
+        else:
+            self._flow.after_answer(self._desk.seal)
         return Answer()
 
     async def _step_down(self, request: RawRequest) -> RawResponse:

@@ -15,6 +15,7 @@ import base64
 import contextlib
 import hmac
 import ipaddress
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ import msgspec
 from cluster import (
     AlreadyInitialisedError,
     Draft,
+    Fact,
     InvalidShareError,
     Member,
     ShamirUnsealer,
@@ -33,7 +35,11 @@ from cluster import (
     View,
     WrongKeyError,
     init_problem,
+    read_file,
+    records,
     run_init,
+    static_seal,
+    write_file,
 )
 
 from .auth.tokens import new_raw_token, root_token_records
@@ -46,7 +52,12 @@ if TYPE_CHECKING:
 
     from .request import RawRequest
 
+log = logging.getLogger("strongroom.seal")
+
 INIT_SECRET = "init-secret"
+CLUSTER_SEAL = b"cluster-seal"
+CLUSTER_SEAL_FILE = "cluster-seal"
+OPEN_PERIOD_S = 0.5
 STATE_S = 1.0
 SERVES_S = 3.0
 POLL_S = 0.02
@@ -55,13 +66,18 @@ POLL_S = 0.02
 class SealDesk:
     """One node's desk."""
 
-    def __init__(self, member: Member, *, seal_type: str, peers: bool, dev_mounts: bool) -> None:
+    def __init__(
+        self, member: Member, *, seal_type: str, peers: bool, dev_mounts: bool, key_file: str = "", key_text: str = ""
+    ) -> None:
         self._member = member
+        self._key_file = key_file
+        self._key_text = key_text
         self.seal_type = seal_type
         self._peers = peers
         self._dev_mounts = dev_mounts
         self._unsealer: ShamirUnsealer | None = None
         self._busy = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self.active_since_ns = 0
         self.audit_status: Callable[[], list[dict[str, Any]]] = list
 
@@ -121,6 +137,8 @@ class SealDesk:
             raise Refusal(503, "init is under way", retry_after_s=1)
         self._busy = True
         try:
+            if self.seal_type == "static":
+                return await self._init(asked["recovery_shares"], asked["recovery_threshold"])
             return await self._init(shares, threshold)
         finally:
             self._busy = False
@@ -137,7 +155,13 @@ class SealDesk:
 
         try:
             new_seal = await run_init(
-                member, seal_type=self.seal_type, shares=shares, threshold=threshold, peers=self._peers, seed=seed
+                member,
+                seal_type=self.seal_type,
+                shares=shares,
+                threshold=threshold,
+                peers=self._peers,
+                seed=seed,
+                wrap=None if self.seal_type == "shamir" else self._wrap,
             )
         except AlreadyInitialisedError:
             raise Refusal(400, "Vault is already initialized") from None
@@ -146,11 +170,31 @@ class SealDesk:
         keys = [bytes(share) for share in new_seal.shares]
         new_seal.wipe()
         (member.settings.data_dir / INIT_SECRET).unlink(missing_ok=True)
-        return {
-            "keys": [key.hex() for key in keys],
-            "keys_base64": [base64.b64encode(key).decode() for key in keys],
-            "root_token": root_token,
-        }
+        name = "keys" if self.seal_type == "shamir" else "recovery_keys"
+        answer: dict[str, Any] = {"keys": [], "keys_base64": [], "root_token": root_token}
+        answer[name] = [key.hex() for key in keys]
+        answer[f"{name}_base64"] = [base64.b64encode(key).decode() for key in keys]
+        return answer
+
+    # ---- a key file instead of people
+    def _static_key(self) -> bytearray:
+        if self._key_text:
+            return static_seal.parse_key(self._key_text.encode())
+        return static_seal.read_key(self._key_file, static_seal.SystemKeyFile())
+
+    def _wrap(self, root_key: bytearray, check: bytes, epoch: int) -> bytes:
+        return static_seal.wrap(self._static_key(), root_key, check, epoch, self._member.random.bytes(12))
+
+    async def open_by_key_file(self) -> None:
+        """For ever: an initialised node of type static that no operator sealed is opened by its key file."""
+        member = self._member
+        while True:
+            if member.sealed and member.initialised and not member.starting and not member.sealed_by_operator:
+                try:
+                    await member.open_with(static_seal.unseal(self._static_key(), member.envelope))
+                except StrongroomError as error:
+                    log.error("the key file does not open this node: %s", error)  # noqa: TRY400 - the text is enough
+            await asyncio.sleep(OPEN_PERIOD_S)
 
     # ---- unseal
     async def unseal(self, body: dict[str, Any]) -> None:
@@ -212,6 +256,31 @@ class SealDesk:
         """D3."""
         self._unsealer = None
         await self._member.seal(by_operator=True)
+
+    async def seal_cluster(self) -> None:
+        """D3 on every node: a fact, and whoever applies it seals itself."""
+
+        def decide(view: View, now_ns: int) -> tuple[Draft, None]:
+            draft = Draft()
+            found = view.get(Table.FACT, CLUSTER_SEAL)
+            draft.expect(Table.FACT, CLUSTER_SEAL, 0 if found is None else found[0])
+            draft.put(Table.FACT, CLUSTER_SEAL, Fact(time_ns=now_ns, text="the cluster was sealed by an operator"))
+            return draft, None
+
+        await self._member.write(decide)
+
+    def on_change(self, _index: int, transaction: Any) -> None:
+        """A listener of the state: a seal of the cluster that this node has not carried out yet is carried out."""
+        for table, key, record in transaction.puts:
+            if table == Table.FACT and key == CLUSTER_SEAL:
+                time_ns = records.decode(Fact, record).time_ns
+                done = read_file(self._member.disk, CLUSTER_SEAL_FILE)
+                if done is not None and int(done) >= time_ns:
+                    continue  # a replay of what this node did in an earlier life
+                write_file(self._member.disk, CLUSTER_SEAL_FILE, b"%d" % time_ns)
+                task = asyncio.get_running_loop().create_task(self.seal())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
 
 def _write_private(path: Path, text: str) -> None:

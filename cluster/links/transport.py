@@ -312,7 +312,7 @@ class Links:
         self.clock = clock
         self.random = random
         self.connections: set[Connection] = set()
-        self.skew_ns: dict[str, int] = {}  # peer's wall clock minus ours, when last heard
+        self._walls: dict[str, tuple[int, float]] = {}  # peer's wall clock, and our boot clock when it came
         self.hellos: dict[str, Hello] = {}
         self._on_message = on_message
         self._on_connected = on_connected
@@ -441,7 +441,13 @@ class Links:
     def on_ping(self, connection: Connection, message: Ping) -> None:
         """The peer's wall clock, to be compared with ours."""
         assert connection.peer is not None
-        self.skew_ns[connection.peer] = message.wall_ns - self.clock.wall_ns()
+        self._walls[connection.peer] = (message.wall_ns, self.clock.boot())
+
+    @property
+    def skew_ns(self) -> dict[str, int]:
+        """Each peer's wall clock minus ours, now: a jump of our own clock shows at once, of theirs with their next ping."""
+        boot_s, wall_ns = self.clock.boot(), self.clock.wall_ns()
+        return {peer: heard_ns + int((boot_s - at_s) * 1e9) - wall_ns for peer, (heard_ns, at_s) in self._walls.items()}
 
     # ---- sending
     def send(self, peer: str, message: Message) -> bool:

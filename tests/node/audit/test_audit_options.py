@@ -64,18 +64,21 @@ def test_options_that_are_honoured(options, expected):
 )
 def test_options_that_are_refused(options, text):
     """What a device cannot or must not do is 400, never ignored, and quotes nothing that was sent."""
-    with pytest.raises(OptionError, match=text) as caught:
+    with pytest.raises(OptionError) as caught:
         RULES.check_options("file", options)
 
     assert caught.value.status == 400
+    assert text in caught.value.texts[0]
     assert "hvs." not in caught.value.texts[0]
 
 
 @pytest.mark.parametrize("type_", ["syslog", "socket", "http", ""])
 def test_other_types_are_refused(type_):
     """A device that does not exist yet is not accepted and then silent."""
-    with pytest.raises(OptionError, match="not available"):
+    with pytest.raises(OptionError) as caught:
         RULES.check_options(type_, {"file_path": "a"})
+
+    assert "not available" in caught.value.texts[0]
 
 
 def test_a_raw_log_is_allowed_outside_production():

@@ -21,7 +21,6 @@ DEFAULT = parse_policy(builtin.DEFAULT_TEXT)
         ("read", "sys/internal/ui/resultant-acl"),
         ("update", "sys/leases/renew"),
         ("update", "sys/leases/lookup"),
-        ("update", "sys/renew"),
         ("create", "cubbyhole/x"),
         ("read", "cubbyhole/x"),
         ("update", "cubbyhole/x"),

@@ -1,0 +1,46 @@
+"""A node's data folder belongs to one process and to one profile.
+
+The lock is inherited by the journal's writer, so that the next life waits until that child is gone, too. The profile
+is written once: a folder that began as `dev` is never served in production.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from .errors import StrongroomError
+from .files import read_file, write_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .seams import Disk
+
+LOCK = "lock"
+PROFILE = "profile"
+
+
+class FolderError(StrongroomError):
+    """The folder cannot be served; the text says why."""
+
+
+def lock_folder(root: Path) -> int:
+    """A descriptor that holds the folder until it is closed here and in every child. Raises FolderError."""
+    fd = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise FolderError(f"{root} is in use by another process") from None
+    return fd
+
+
+def check_profile(disk: Disk, profile: str) -> None:
+    """The folder has this profile, from now on and for ever. Raises FolderError if it has another."""
+    found = read_file(disk, PROFILE)
+    if found is None:
+        write_file(disk, PROFILE, profile.encode() + b"\n")
+    elif found.decode("ascii", "replace").strip() != profile:
+        raise FolderError(f"the data folder is of profile {found.decode('ascii', 'replace').strip()!r}, not {profile!r}")

@@ -1,0 +1,60 @@
+"""`make conformance`: the recorded contract, hvac's own tests, and the real hvac client against three nodes.
+
+`--later` also runs and counts those tests of hvac that are not required yet.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from .contract_check import EQUAL_MIN, run_contract
+from .hvac_suite import LATER, REQUIRED, SuiteError, prepared, problems, run_suite
+
+CLIENT = Path(__file__).parent / "hvac_client.py"
+
+
+def check_contract() -> list[str]:
+    """Run the contract and print what differs; reasons why it is not passed."""
+    counts = run_contract()
+    print(counts.report)
+    equal = counts.contract[0]
+    return [] if equal >= EQUAL_MIN else [f"contract: {equal} answers are equal, {EQUAL_MIN} were"]
+
+
+def check_hvac(files: dict[str, int]) -> list[str]:
+    """Run hvac's tests and print the counts; reasons why they are not passed."""
+    counts = run_suite(files)
+    for name, one in counts.items():
+        print(f"hvac {name}: {one.passed} of {one.collected} passed, {one.skipped} skipped")
+    return problems(counts, files)
+
+
+def check_client() -> list[str]:
+    """Run the real client against three nodes; reasons why it is not passed."""
+    python, _ = prepared()
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", str(CLIENT)]
+    done = subprocess.run([*command, f"--rootdir={CLIENT.parent}"], check=False)
+    return [] if done.returncode == 0 else [f"the client against three nodes: pytest ended with {done.returncode}"]
+
+
+def main(arguments: list[str]) -> int:
+    """0 if everything that is required passes."""
+    found = check_contract()
+    try:
+        found += check_hvac(REQUIRED)
+        found += check_client()
+        if "--later" in arguments:
+            for problem in check_hvac(LATER):
+                print(f"later: {problem}")
+    except SuiteError as error:
+        found.append(str(error))
+    for problem in found:
+        print(f"FAILED {problem}")
+    print("conformance: " + ("failed" if found else "passed"))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,116 @@
+"""`strongroom dev`: one command, a whole cluster; stopped and started again it is the same cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.process.harness import BIN, HarnessError, ask, free_port_base, processes_naming, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.process
+
+SECOND_START_MAX_S = 20.0  # "seconds", on two cores that others use too
+
+
+@dataclass
+class Dev:
+    """A `strongroom dev` that has printed its line."""
+
+    process: subprocess.Popen[str]
+    line: dict[str, Any]
+
+    def ports(self) -> list[int]:
+        return [int(node["api"].rsplit(":", 1)[1]) for node in self.line["nodes"]]
+
+    def ask(self, number: int, method: str, path: str, body: Any = None) -> Any:
+        return ask(self.ports()[number], method, path, body, token=self.line["root_token"])
+
+
+@contextlib.contextmanager
+def dev(data: Path, port_base: int, *options: str) -> Iterator[Dev]:
+    """Runs inside; outside no process of it is left."""
+    process = subprocess.Popen(
+        [BIN / "strongroom", "dev", "--json", "--port-base", str(port_base), "--data", data, *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise HarnessError(f"dev ended with {process.wait()}")
+        yield Dev(process, json.loads(line))
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+        wait_until(lambda: not processes_naming(str(data)), "the nodes of dev end", 40.0)
+
+
+def test_dev_started_again_is_the_same_cluster(tmp_path: Path) -> None:
+    """SIGTERM stops all; the same folder gives the same token, keys and data within seconds."""
+    base = free_port_base()
+    with dev(tmp_path / "dev", base) as first:
+        for number in range(3):
+            assert first.ask(number, "PUT", f"secret/data/kept/{number}", {"data": {"n": str(number)}}).status == 200
+        first.process.send_signal(signal.SIGTERM)
+        code = first.process.wait(40)
+    began_s = time.monotonic()
+    with dev(tmp_path / "dev", base) as second:
+        took_s = time.monotonic() - began_s
+        print(f"second start of dev: {took_s:.2f} s")
+        found = [second.ask((n + 1) % 3, "GET", f"secret/data/kept/{n}").data["data"] for n in range(3)]
+
+        assert code == 0
+        assert second.line["root_token"] == first.line["root_token"]
+        assert second.line["unseal_keys"] == first.line["unseal_keys"]
+        assert found == [{"n": "0"}, {"n": "1"}, {"n": "2"}]
+        assert took_s < SECOND_START_MAX_S
+
+
+def test_the_nodes_end_when_dev_is_killed(tmp_path: Path) -> None:
+    """kill -9 of the supervisor leaves no process behind."""
+    with dev(tmp_path / "dev", free_port_base()) as started:
+        pids = [node["pid"] for node in started.line["nodes"]]
+        started.process.kill()
+        started.process.wait()
+
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the nodes end", 40.0)
+
+
+def test_a_killed_node_stays_dead_unless_restart_is_asked_for(tmp_path: Path) -> None:
+    """With --restart it comes back unsealed, in the same place."""
+    with dev(tmp_path / "dev", free_port_base(), "--restart") as started:
+        node = started.line["nodes"][1]
+        os.kill(node["pid"], signal.SIGKILL)
+        port = started.ports()[1]
+
+        wait_until(lambda: int((tmp_path / "dev/n2/node.pid").read_text()) != node["pid"], "a new process", 40.0)
+        wait_until(lambda: ask(port, "GET", "/readyz").status == 200, "it serves again", 40.0)
+
+
+def test_a_killed_node_stays_dead_without_restart(tmp_path: Path) -> None:
+    """The other two go on; nothing brings the third back."""
+    with dev(tmp_path / "dev", free_port_base()) as started:
+        os.kill(started.line["nodes"][1]["pid"], signal.SIGKILL)
+        wait_until(lambda: started.ask(0, "PUT", "secret/data/on", {"data": {}}).status == 200, "writes go on", 40.0)
+
+        with pytest.raises(OSError, match="refused"):
+            ask(started.ports()[1], "GET", "sys/health")
