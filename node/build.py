@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import ipaddress
 import logging
 import os
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("strongroom.node")
 
 FIND_CLUSTER_S = 0.5
+GC_THRESHOLDS = (10_000, 20, 1_000_000)  # a full collection would stop the loop: it runs when nothing is served
 
 
 class Node:
@@ -155,6 +157,7 @@ class Node:
         return sum("root" in records.decode(records.Token, record).policies for _, _, record in replica.state.items(Table.TOKEN))
 
     def _unsealed(self) -> None:
+        gc.freeze()  # what was loaded has no cycles: no collection needs to look at it
         self.registry.forget()
         self.member.view.listeners.append(self.registry.changed)
         self.member.view.listeners.append(self.audit.on_change)
@@ -342,13 +345,14 @@ def _die_with_parent() -> None:
 
 async def _serve(config: Config) -> int:
     loop = asyncio.get_running_loop()
+    gc.set_threshold(*GC_THRESHOLDS)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
         node = Node(config)
         await node.start()
-    except (OSError, DamagedError, ShimRefusedError) as error:
+    except (OSError, DamagedError, FolderError, ShimRefusedError) as error:
         log.critical("the node cannot start: %s", error)
         return 1
     await stopping.wait()

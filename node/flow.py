@@ -93,6 +93,9 @@ class Flow:
         self._indexes = indexes
         self._forward = forward
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tokens: tokens.TokenCache = {}
+        self._callers: dict[bytes, tuple[int, int, bool, Caller]] = {}  # token key → index, second, sudo, caller
+        self._turn_ns = 0  # the cluster's time in this turn of the loop
 
     async def handle(self, request: RawRequest) -> RawResponse:
         """The answer to a request below a mount. Never raises but for cancellation and broken invariants."""
@@ -206,7 +209,9 @@ class Flow:
         """Raises Refusal as Vault would: first the token, then the policy, then the route (a local path needs none)."""
         member = self._member
         assert member.values is not None
-        token = tokens.authenticate(view, member.values, request.token, now_ns, request.remote_address)
+        token = tokens.authenticate(
+            view, member.values, request.token, now_ns, request.remote_address, None if pending else self._tokens
+        )
         auth_mount = routed.mount_path if routed is not None and routed.mount_path.startswith("auth/") else ""
         if builtin.is_unauthenticated(request.path, auth_mount):
             if routed is None:
@@ -228,8 +233,29 @@ class Flow:
             raise Refusal(403, "permission denied", wrapped=True)
         if routed is None and not local:
             raise no_handler(request.path)
+        return Judged(routed, operation, token, self._caller(token, now_ns, sudo=sudo), decision.granting_policies)
+
+    def _caller(self, token: TokenView, now_ns: int, *, sudo: bool) -> Caller:
+        """As engines see the token; the same object for a second, unless a use is counted in it."""
+        second = now_ns // 1_000_000_000
+        known = self._callers.get(token.key)
+        if known is not None and known[:3] == (token.index, second, sudo) and not token.record.num_uses:
+            return known[3]
         caller = tokens.caller_of(token, now_ns, has_sudo=sudo)
-        return Judged(routed, operation, token, caller, decision.granting_policies)
+        if len(self._callers) >= tokens.CACHED_MAX:
+            self._callers.clear()
+        self._callers[token.key] = (token.index, second, sudo, caller)
+        return caller
+
+    def _now(self) -> int:
+        """The cluster's time, read once a turn of the loop."""
+        if not self._turn_ns:
+            self._turn_ns = self._member.now_ns()
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        return self._turn_ns
+
+    def _end_turn(self) -> None:
+        self._turn_ns = 0
 
     def _operation(
         self, view: View, request: RawRequest, routed: Routed | None, now_ns: int, token: TokenView
@@ -257,7 +283,7 @@ class Flow:
     # ---- read
     async def _read(self, request: RawRequest, routed: Routed | None, state: State) -> RawResponse | None:
         """The answer, decided on this state in one turn; None for a token with limited uses, which the leader serves."""
-        now_ns, index = self._member.now_ns(), state.applied_index
+        now_ns, index = self._now(), state.applied_index
         judged: Judged | None = None
         answer: Answer | None = None
         refusal: Refusal | None = None

@@ -66,6 +66,7 @@ class AnswerFrame(msgspec.Struct, array_like=True, frozen=True):
     body: bytes
     headers: list[tuple[str, str]]
     content_type: str
+    lines: bytes = b""
 
     def __repr__(self) -> str:
         return f"<AnswerFrame {self.status}>"
@@ -166,9 +167,7 @@ class Forwarder:
                 raise NotLeaderError(None) from error
             raise UnavailableError("the leader refused the request") from error
         answer = _answer(data)
-        headers = [(name, value) for name, value in answer.headers if name != "X-Strongroom-Node"]
-        headers.append(("X-Strongroom-Node", member.settings.node_id))
-        return RawResponse(answer.status, answer.body, headers, answer.content_type)
+        return RawResponse(answer.status, answer.body, answer.headers, answer.content_type, answer.lines)
 
     async def serve(self, peer: str, body: bytes) -> bytes:
         """A follower's request, executed here; refused unless this node leads."""
@@ -176,4 +175,6 @@ class Forwarder:
             raise NotLeaderError(self._member.leader_id)
         assert self.handler is not None
         response = await self.handler(unpack(body, peer))
-        return _encode(AnswerFrame(response.status, response.body, response.headers, response.content_type))
+        return _encode(
+            AnswerFrame(response.status, response.body, response.headers, response.content_type, response.lines)
+        )

@@ -27,17 +27,22 @@ class IndexHeaders:
 
     def __init__(self, member: Member) -> None:
         self._member = member
+        self._keyring: object = None
         self._last: tuple[int, str] = (-1, "")
+        self._lines: dict[str, bytes] = {}  # how it was served → the headers of the newest index, as on the wire
 
     def _mac(self) -> Callable[[bytes], bytes]:
         return self._member.running.sealer.keyring.index_mac
 
     def state(self, index: int) -> str:
         """The value of X-Vault-Index."""
-        if self._last[0] != index:
+        keyring = self._member.running.sealer.keyring
+        if self._last[0] != index or self._keyring is not keyring:
+            self._keyring = keyring
             text = f"{VERSION}:{self._cluster()}:{index}:0"
             mac = self._mac()(text.encode()).hex()
             self._last = (index, base64.b64encode(f"{text}:{mac}".encode()).decode())
+            self._lines.clear()
         return self._last[1]
 
     def _cluster(self) -> str:
@@ -62,10 +67,13 @@ class IndexHeaders:
 
     def add(self, response: RawResponse, index: int, served: str) -> RawResponse:
         """The answer with the index it reflects, and who served it how."""
-        response.headers += [
-            ("X-Strongroom-Index", str(index)),
-            ("X-Vault-Index", self.state(index)),
-            ("X-Strongroom-Node", self._member.settings.node_id),
-            ("X-Strongroom-Served", served),
-        ]
+        state = self.state(index)
+        lines = self._lines.get(served)
+        if lines is None:
+            node_id = self._member.settings.node_id
+            lines = self._lines[served] = (
+                f"X-Strongroom-Index: {index}\r\nX-Vault-Index: {state}\r\n"
+                f"X-Strongroom-Node: {node_id}\r\nX-Strongroom-Served: {served}\r\n"
+            ).encode("ascii")
+        response.lines += lines
         return response

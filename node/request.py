@@ -102,6 +102,7 @@ class RawResponse:
     body: bytes = b""
     headers: list[tuple[str, str]] = field(default_factory=list)  # beyond those every answer has
     content_type: str = "application/json"
+    lines: bytes = b""  # further headers, ready for the wire
 
     def __repr__(self) -> str:
         return f"<RawResponse {self.status} {len(self.body)} bytes>"

@@ -20,8 +20,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from cluster import (
     AlreadyInitialisedError,
     Draft,
@@ -58,8 +56,8 @@ INIT_SECRET = "init-secret"
 CLUSTER_SEAL = b"cluster-seal"
 CLUSTER_SEAL_FILE = "cluster-seal"
 OPEN_PERIOD_S = 0.5
-STATE_S = 1.0
 SERVES_S = 3.0
+LINKED_S = 0.5
 POLL_S = 0.02
 
 
@@ -210,7 +208,6 @@ class SealDesk:
             if self._unsealer is not None:
                 self._unsealer.reset()
             return
-        majority = 2 * (1 + await self._running_peers()) > len(member.settings.members)
         if not member.initialised:
             raise Refusal(400, "Vault is not initialized")
         if not member.sealed or member.starting:
@@ -224,31 +221,22 @@ class SealDesk:
         if unsealed is not None:
             self._unsealer = None
             await member.open_with(unsealed)
-            if majority:
-                await self._until_it_serves()
-
-    async def _running_peers(self) -> int:
-        """How many other members say at once that they are unsealed."""
-        links = self._member.links
-        if links is None:
-            return 0
-        peers = [name for name in self._member.settings.members if links.standing(name)]
-        states = await asyncio.gather(
-            *(links.call(peer, "state", b"", STATE_S) for peer in peers), return_exceptions=True
-        )
-        answers = [msgspec.msgpack.decode(state) for state in states if isinstance(state, bytes)]
-        return sum(answer[0] == "running" for answer in answers)
+            await self._until_it_serves()
 
     async def _until_it_serves(self) -> None:
-        """Clients read and write right after the last share: with a majority there, it is answered after an election.
+        """Clients read and write right after the last share: its answer leaves after the election, if there can be one.
 
-        Bounded: the node is open in any case, and a slow election is no reason to say otherwise.
+        Bounded, and by much less while no majority is linked: the node is open in any case.
         """
-        clock = self._member.clock
-        end = clock.boot() + SERVES_S
-        while not self._member.sealed and clock.boot() < end:
-            with contextlib.suppress(StrongroomError):
-                await self._member.read_barrier()
+        member = self._member
+        begun = member.clock.boot()
+        while member.replica is not None and (waited_s := member.clock.boot() - begun) < SERVES_S:
+            if member.leader_id is not None:
+                with contextlib.suppress(StrongroomError):
+                    await member.read_barrier()
+                    return
+            linked = sum(member.replica.connected(name) for name in member.replica.peers)
+            if waited_s > LINKED_S and 1 + linked < member.replica.quorum:
                 return
             await asyncio.sleep(POLL_S)
 

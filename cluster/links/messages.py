@@ -17,7 +17,7 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Base of all messages."""
 
 
-class RequestVote(Message, tag=1):
+class RequestVote(Message, tag=1, frozen=True):
     """A candidate asks for a vote in `term`. `transfer`: the leader of term - 1 told it to (thesis 3.10)."""
 
     term: int
@@ -26,14 +26,14 @@ class RequestVote(Message, tag=1):
     transfer: bool = False
 
 
-class Vote(Message, tag=2):
+class Vote(Message, tag=2, frozen=True):
     """The answer to RequestVote."""
 
     term: int
     granted: bool
 
 
-class PreVote(Message, tag=3):
+class PreVote(Message, tag=3, frozen=True):
     """Would you vote for me in term + 1? Changes nothing at the receiver (thesis 9.6)."""
 
     term: int
@@ -41,7 +41,7 @@ class PreVote(Message, tag=3):
     last_term: int
 
 
-class PreVoteAnswer(Message, tag=4):
+class PreVoteAnswer(Message, tag=4, frozen=True):
     """`for_term` is the term the candidate would have."""
 
     term: int
@@ -49,7 +49,7 @@ class PreVoteAnswer(Message, tag=4):
     granted: bool
 
 
-class Append(Message, tag=5):
+class Append(Message, tag=5, frozen=True):
     """AppendEntries. `entries` is an encoded list of [term, command]; indexes follow `prev_index`.
 
     `round` numbers one call of the sender; acknowledgements echo it. `life` is the receiver's incarnation as the
@@ -70,11 +70,12 @@ class Append(Message, tag=5):
     stamp_ns: int = 0
 
 
-class Ack(Message, tag=6):
+class Ack(Message, tag=6, frozen=True):
     """The answer to Append. `durable`: highest index on this node's disk that was verified against this leader.
 
-    On failure `next_index` says where the leader should try next and `rejected` echoes prev_index. `own_round` is
-    false for the second acknowledgement of a round (durable moved) and anchors nothing.
+    On success everything below `next_index` is the leader's log; on failure `next_index` says where the leader should
+    try next and `rejected` echoes prev_index. `own_round` is false for the second acknowledgement of a round (durable
+    moved) and anchors nothing.
     """
 
     term: int
@@ -88,11 +89,11 @@ class Ack(Message, tag=6):
     applied_index: int = 0
     digest_index: int = 0
     digest: bytes = b""
-    log_entries: int = 0
+    wants_snapshot: bool = False
     recovering: bool = False
 
 
-class SnapshotPart(Message, tag=7):
+class SnapshotPart(Message, tag=7, frozen=True):
     """A piece of the leader's snapshot file, as it lies on the leader's disk."""
 
     term: int
@@ -105,23 +106,27 @@ class SnapshotPart(Message, tag=7):
     data: bytes
 
 
-class SnapshotAck(Message, tag=8):
-    """`offset` bytes have arrived; `done`: installed, and durable together with the log that starts at it."""
+class SnapshotAck(Message, tag=8, frozen=True):
+    """`offset` bytes have arrived; `done`: installed, and durable together with the log that starts at it.
+
+    `refused`: all bytes arrived and they are no snapshot; sending the same file again is of no use.
+    """
 
     term: int
     incarnation: int
     snapshot_id: bytes
     offset: int
     done: bool
+    refused: bool = False
 
 
-class TimeoutNow(Message, tag=9):
+class TimeoutNow(Message, tag=9, frozen=True):
     """The leader hands over: campaign at once (thesis 3.10)."""
 
     term: int
 
 
-class ReadIndexRequest(Message, tag=10):
+class ReadIndexRequest(Message, tag=10, frozen=True):
     """A follower asks for an index that covers every read registered before request `id` (thesis 6.4)."""
 
     term: int
@@ -129,7 +134,7 @@ class ReadIndexRequest(Message, tag=10):
     incarnation: int
 
 
-class ReadIndexAnswer(Message, tag=11):
+class ReadIndexAnswer(Message, tag=11, frozen=True):
     """Everything committed before the request has at most this index."""
 
     term: int
@@ -138,22 +143,25 @@ class ReadIndexAnswer(Message, tag=11):
     index: int
 
 
-class Diverged(Message, tag=12):
+class Diverged(Message, tag=12, frozen=True):
     """The leader tells a follower whose digest differs at an equal index to stop."""
 
     term: int
     digest_index: int
 
 
-class Ping(Message, tag=20):
+class Ping(Message, tag=20, frozen=True):
     """Keeps a link alive and carries the wall clock, in ns."""
 
     wall_ns: int
     reply: bool = False
 
 
-class Hello(Message, tag=21):
-    """First message of each side. `formats` lists what it reads; `known_incarnation` is the highest it saw of the other."""
+class Hello(Message, tag=21, frozen=True):
+    """First message of each side.
+
+    `formats` lists what it reads; `known_incarnation` is the highest it saw of the other.
+    """
 
     node_id: str
     cluster_name: str
@@ -168,13 +176,13 @@ class Hello(Message, tag=21):
     state: str = ""
 
 
-class Proof(Message, tag=22):
+class Proof(Message, tag=22, frozen=True):
     """HMAC by the link key over both hellos and both certificates; empty from a node without keys."""
 
     mac: bytes
 
 
-class Call(Message, tag=23):
+class Call(Message, tag=23, frozen=True):
     """A typed question over the bulk link: init, join, envelope, peers, forwarded requests."""
 
     id: int
@@ -183,7 +191,7 @@ class Call(Message, tag=23):
     deadline_ms: int = 0
 
 
-class Reply(Message, tag=24):
+class Reply(Message, tag=24, frozen=True):
     """The answer to the call `id`; `error` names a type of failure, empty for success."""
 
     id: int

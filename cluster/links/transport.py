@@ -13,21 +13,22 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
+import math
 import socket
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import msgspec
 
 from ..errors import DamagedError, StrongroomError, UnavailableError
 from . import handshake, wire
-from .certs import certified_identity
+from .certs import certificate_expiry, certified_identity
 from .handshake import HandshakeError, Side
 from .messages import Append, Call, Hello, Message, Ping, Proof, Reply, SnapshotPart, decode, encode
 
@@ -56,11 +57,12 @@ class CallError(StrongroomError):
 
 @dataclass(slots=True)
 class Tls:
-    """Contexts for both directions, and the SHA-256 of our certificate."""
+    """Contexts for both directions, the SHA-256 of our certificate, and when it ends (ns since the epoch)."""
 
     server: ssl.SSLContext
     client: ssl.SSLContext
     fingerprint: bytes
+    ends_ns: float = math.inf
 
 
 def tls_contexts(cert_file: str, key_file: str, ca_file: str) -> Tls:
@@ -76,7 +78,8 @@ def tls_contexts(cert_file: str, key_file: str, ca_file: str) -> Tls:
         contexts.append(context)
     with open(cert_file, encoding="ascii") as file:  # noqa: PTH123 - a path as configured
         der = ssl.PEM_cert_to_DER_cert(_first_certificate(file.read()))
-    return Tls(contexts[0], contexts[1], hashlib.sha256(der).digest())
+    ends_ns = certificate_expiry(Path(cert_file)).timestamp() * 1e9
+    return Tls(contexts[0], contexts[1], hashlib.sha256(der).digest(), ends_ns)
 
 
 def _first_certificate(pem: str) -> str:
@@ -121,6 +124,7 @@ class Connection(asyncio.Protocol):
         self._certified = ""
         self._mine: Side | None = None
         self._theirs: Side | None = None
+        self._ended = False  # by us
 
     # ---- asyncio.Protocol
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -163,8 +167,10 @@ class Connection(asyncio.Protocol):
         except (DamagedError, HandshakeError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self.fail(str(error) if isinstance(error, StrongroomError) else type(error).__name__)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Gone."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Gone. In TLS 1.3 the other end refuses our certificate only now, and uvloop does not say that it did."""
+        if self.expected is not None and self._theirs is None and not self._ended:
+            self.links.note_refusal(self.expected, exc)
         self.links.lost(self)
 
     def pause_writing(self) -> None:
@@ -273,12 +279,14 @@ class Connection(asyncio.Protocol):
     def fail(self, why: str) -> None:
         """Close at once; the reason goes to the log, never what was received."""
         log.warning("link to %s closed: %s", self.peer or self.expected or "unknown", why)
+        self._ended = True
         if self._transport is not None:
             self._transport.abort()
         self.links.lost(self)
 
     def close(self) -> None:
         """Close without a word."""
+        self._ended = True
         if self._transport is not None:
             self._transport.abort()
         self.links.lost(self)
@@ -314,6 +322,7 @@ class Links:
         self.connections: set[Connection] = set()
         self._walls: dict[str, tuple[int, float]] = {}  # peer's wall clock, and our boot clock when it came
         self.hellos: dict[str, Hello] = {}
+        self._refusals: dict[str, str] = {}  # why the last attempt at a peer ended, if TLS refused it
         self._on_message = on_message
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
@@ -369,7 +378,7 @@ class Links:
         host, port = self.members[peer]
         while True:
             if (peer, kind) not in self._standing:
-                with contextlib.suppress(OSError, asyncio.TimeoutError, ssl.SSLError):
+                try:
                     async with asyncio.timeout(HANDSHAKE_S):
                         _, connection = await loop.create_connection(
                             lambda: Connection(self, peer, kind),
@@ -380,7 +389,23 @@ class Links:
                             ssl_handshake_timeout=HANDSHAKE_S,
                         )
                     await self._until_standing(connection)
+                except OSError as error:
+                    self.note_refusal(peer, error)
             await asyncio.sleep(REDIAL_S * (0.5 + self.random.uniform()))
+
+    def note_refusal(self, peer: str, error: Exception | None) -> None:
+        """A dial ended in TLS, or before the other end's hello: the log says why once, not at every dial."""
+        if self.clock.wall_ns() > self.tls.ends_ns:
+            why = "the certificate of this node has ended; replace it and start the node again"
+        elif isinstance(error, ssl.SSLError):
+            why = getattr(error, "verify_message", "") or error.reason or type(error).__name__
+        elif error is None:
+            why = "the other end hung up before its hello; it may have refused the certificate of this node"
+        else:
+            return
+        if self._refusals.get(peer) != why:
+            self._refusals[peer] = why
+            log.warning("no link to %s: %s", peer, why)
 
     async def _until_standing(self, connection: Connection) -> None:
         end = self.clock.boot() + HANDSHAKE_S
@@ -411,6 +436,7 @@ class Links:
             older.close()
         self._standing[key] = connection
         self.hellos[connection.peer] = hello
+        self._refusals.pop(connection.peer, None)
         if connection.kind == "raft" and connection.proven:
             self._on_connected(connection.peer, hello)
         self._on_turn()

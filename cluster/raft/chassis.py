@@ -27,12 +27,12 @@ from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
 from ..links.messages import Message, RequestVote
-from .log import DurableLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..seams import Clock, Random
+    from .log import DurableLog
 
 assert library.VERSION == "0.3.17", "hardened against PySyncObj 0.3.17 only"
 
@@ -77,8 +77,12 @@ library.random = _running
 class Peer(Node):
     """A member. Its hash does not depend on PYTHONHASHSEED, so that runs can be replayed."""
 
+    def __init__(self, node_id: str) -> None:
+        super().__init__(node_id)
+        self._hash = zlib.crc32(node_id.encode())
+
     def __hash__(self) -> int:
-        return zlib.crc32(self.id.encode())
+        return self._hash
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Node) and other.id == self.id
@@ -343,7 +347,7 @@ class Chassis(SyncObj):
             peer, RequestVote(message["term"], message["last_log_index"], message["last_log_term"])
         )
 
-    def _SyncObj__onMessageReceived(self, node: Node, message: Any) -> None:  # noqa: N802
+    def _SyncObj__onMessageReceived(self, node: Node, message: Any) -> None:  # noqa: N802, ARG002 - its signature
         raise AssertionError("messages come in through receive")
 
     def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802
@@ -378,10 +382,10 @@ class Chassis(SyncObj):
     def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802
         pass
 
-    def _SyncObj__loadDumpFile(self, clearJournal: bool) -> None:  # noqa: N802, N803
+    def _SyncObj__loadDumpFile(self, clearJournal: bool) -> None:  # noqa: N802, N803, ARG002 - its signature
         raise AssertionError("the library's dumps are not used")
 
-    def _SyncObj__doApplyCommand(self, command: bytes) -> None:  # noqa: N802
+    def _SyncObj__doApplyCommand(self, command: bytes) -> None:  # noqa: N802, ARG002 - its signature
         raise AssertionError("the library applies nothing")
 
     def _checkCommandsToApply(self) -> None:  # noqa: N802

@@ -9,6 +9,7 @@ Invariants
       and covered by a snapshot (or index 0, term 0) and is never applied or sent
   L2  durable() is the last entry of the present log all of whose operations are completed
   L3  sequences grow over restarts: they go on from the last one recovered
+  L4  `incarnation`, which every message carries, is that of a durable ballot: no life speaks before it is on disk
 Source: Raft thesis 3.8 (persisted state); PySyncObj's `Journal` interface.
 """
 
@@ -20,9 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from pysyncobj.journal import Journal
 
-from ..journal.ballot import Ballot
-
 if TYPE_CHECKING:
+    from ..journal.ballot import Ballot
     from .boot import Opened
 
 BASE_COMMAND = b"\x01"
@@ -61,6 +61,8 @@ class DurableLog(Journal):
         self.bytes = sum(len(entry[0]) for entry in self._entries)
         self.ballot = opened.ballot
         self.ballot_sequence = self.ballot_done = opened.ballot_sequence
+        self.incarnation = self.ballot.incarnation
+        self._incarnation_sequence = 0  # of the ballot that first held a new incarnation
         if opened.reset_to is not None:
             self.reset(*opened.reset_to)
 
@@ -157,6 +159,8 @@ class DurableLog(Journal):
     def on_ballot(self, sequence: int) -> None:
         """Ballots up to `sequence` are on stable storage."""
         self.ballot_done = max(self.ballot_done, sequence)
+        if self.ballot_done >= self._incarnation_sequence:
+            self.incarnation = self.ballot.incarnation
 
     @property
     def ballot_durable(self) -> bool:
@@ -168,6 +172,8 @@ class DurableLog(Journal):
         """The ballot with `fields` changed is handed to the writer."""
         self.ballot = msgspec.structs.replace(self.ballot, **fields)
         self.ballot_sequence += 1
+        if "incarnation" in fields:
+            self._incarnation_sequence = self.ballot_sequence
         self._writer.ballot(self.ballot_sequence, self.ballot)
 
     def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803 - the library's names
@@ -187,7 +193,7 @@ class DurableLog(Journal):
         """Refused: only `reset` empties a log."""
         raise AssertionError("the log is emptied by reset alone")
 
-    def deleteEntriesTo(self, entryTo: int) -> None:  # noqa: N802, N803 - the library's names
+    def deleteEntriesTo(self, entryTo: int) -> None:  # noqa: N802, N803, ARG002 - the library's names
         """Refused: only `trim` cuts a log from the front."""
         raise AssertionError("the log is cut by trim alone")
 

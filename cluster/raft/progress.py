@@ -37,7 +37,7 @@ class Progress:
     round: int = 0  # newest round it acknowledged
     recovering: bool = False
     applied_index: int = 0
-    log_entries: int = 0
+    wants_snapshot: bool = False
     probed_s: float = -1.0  # when the outstanding probe left; < 0: none is out
     moved_s: float = 0.0  # when match last moved, or the first byte of the window left
     in_flight: deque[tuple[int, int]] = field(default_factory=deque)  # (last index, bytes) of each message on its way
@@ -70,10 +70,11 @@ class Progress:
             self.in_flight_bytes -= self.in_flight.popleft()[1]
 
     def new_life(self, incarnation: int, last_index: int) -> None:
-        """The follower lost its memory: nothing it said before counts."""
+        """The follower lost its memory: nothing it said before counts. The first life heard of changes nothing."""
         first = self.incarnation == 0
         self.incarnation = incarnation
+        if first:
+            return
         self.match = self.durable = self.round = 0
-        if not first:
-            self.next = last_index + 1
+        self.next = last_index + 1
         self.probe()

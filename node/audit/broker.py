@@ -274,9 +274,7 @@ class Broker:
         )
 
 
-def entry_of(
-    request: RawRequest, judged: Judged | None, answer: Answer | None, refusal: Refusal | None
-) -> AuditEntry:
+def entry_of(request: RawRequest, judged: Judged | None, answer: Answer | None, refusal: Refusal | None) -> AuditEntry:
     """What the flow knows of a request, as audit wants it. `judged` is None where the caller may not go on."""
     entry = AuditEntry(request, allowed=judged is not None, answer=answer, refusal=refusal)
     if judged is None:

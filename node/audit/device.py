@@ -90,7 +90,8 @@ class Device:
         self._owed: _Owed | None = None
         self._is_open = False
         self._is_blocked = False
-        self._is_closed = False
+        self._is_leaving = False  # nothing more is offered
+        self._is_closed = False  # nothing more is begun
         self._rotate = False
         self._job_since_s = 0.0
         self._open_again_s = math.inf  # not before `open`: the file may still be another device's
@@ -109,7 +110,7 @@ class Device:
     @property
     def accepts(self) -> bool:
         """Offering makes sense: it would not be refused at once."""
-        return not (self._is_blocked or self._is_closed or self._queued.size_bytes > BATCH_BYTES_MAX)
+        return not (self._is_blocked or self._is_leaving or self._queued.size_bytes > BATCH_BYTES_MAX)
 
     # ---- what the broker does
     def offer(self, lines: list[bytes], waiter: Waiter) -> None:
@@ -157,6 +158,8 @@ class Device:
 
     async def close(self) -> None:
         """Everything offered is written, or the deadline is over; then nothing is taken any more."""
+        self._is_leaving = True
+        self.pump()
         await self._quiet()
         self._is_closed = True
         self._refuse_batch(self._queued)

@@ -16,7 +16,7 @@ import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster import Accessor, Draft, Record, Table, Token, ValueSealing, View, look
+from cluster import Accessor, Draft, Record, Table, Token, ValueSealing, View, look, records
 
 from ..engines.base import Caller
 
@@ -27,6 +27,7 @@ NS = 1_000_000_000
 PREFIX = "hvs."
 SECRET_CHARACTERS = 24  # base 62: 142 bits
 DEPTH_MAX = 128
+CACHED_MAX = 10_000
 ORPHANER = "orphaner"  # type of what is left of a token that was revoked without its many children
 _RAW_CHARACTERS_MAX = 512
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -68,32 +69,59 @@ def new_secret(random: Callable[[int], bytes]) -> str:
     return "".join(characters)
 
 
+TokenCache = dict[bytes, tuple[int, Token]]
+"""Key → (index, record) as decoded last: good only while the record stands at that index. Holds no raw token."""
+
+
 def authenticate(
-    view: View, sealing: ValueSealing, raw_token: str | None, now_ns: int, remote_address: str
+    view: View,
+    sealing: ValueSealing,
+    raw_token: str | None,
+    now_ns: int,
+    remote_address: str,
+    cache: TokenCache | None = None,
 ) -> TokenView | None:
     """The valid token behind a raw one, or None; `now_ns` is the cluster's stamp, never a node's wall clock."""
-    token = find_raw(view, sealing, raw_token, now_ns)
+    token = find_raw(view, sealing, raw_token, now_ns, cache)
     if token is None or not _may_come_from(token.record.bound_cidrs, remote_address):
         return None
     return token
 
 
-def find_raw(view: View, sealing: ValueSealing, raw_token: str | None, now_ns: int) -> TokenView | None:
+def find_raw(
+    view: View, sealing: ValueSealing, raw_token: str | None, now_ns: int, cache: TokenCache | None = None
+) -> TokenView | None:
     """As `authenticate`, wherever it would come from: for looking at other people's tokens."""
     if not raw_token or not raw_token.isascii() or len(raw_token) > _RAW_CHARACTERS_MAX:
         return None
-    return find_valid(view, sealing.token_hash(raw_token), now_ns)
+    return find_valid(view, sealing.token_hash(raw_token), now_ns, cache=cache)
 
 
-def find_valid(view: View, key: bytes | None, now_ns: int, *, spent: bool = False) -> TokenView | None:
+def find_valid(
+    view: View, key: bytes | None, now_ns: int, *, spent: bool = False, cache: TokenCache | None = None
+) -> TokenView | None:
     """The valid token under a key, or None. `spent`: also the one whose last use pays for this very request."""
-    found = None if key is None else look(view, Table.TOKEN, Token, key)
+    found = None if key is None else _look(view, key, cache)
     if found is None or key is None:
         return None
     index, record = found
     if record.type != "service" or _is_expired(record, now_ns) or (record.num_uses < 0 and not spent):
         return None
-    return TokenView(key, index, record) if _ancestors_live(view, record, now_ns) else None
+    return TokenView(key, index, record) if _ancestors_live(view, record, now_ns, cache) else None
+
+
+def _look(view: View, key: bytes, cache: TokenCache | None) -> tuple[int, Token] | None:
+    if cache is None:
+        return look(view, Table.TOKEN, Token, key)
+    found = view.get(Table.TOKEN, key)
+    if found is None:
+        return None
+    known = cache.get(key)
+    if known is None or known[0] != found[0]:
+        if len(cache) >= CACHED_MAX:
+            cache.clear()
+        known = cache[key] = (found[0], records.decode(Token, found[1]))
+    return known
 
 
 def find_by_accessor(view: View, accessor: str, now_ns: int) -> TokenView | None:
@@ -176,11 +204,11 @@ def _is_expired(record: Token, now_ns: int) -> bool:
     return 0 < record.expires_ns <= now_ns
 
 
-def _ancestors_live(view: View, record: Token, now_ns: int) -> bool:
+def _ancestors_live(view: View, record: Token, now_ns: int, cache: TokenCache | None) -> bool:
     for _ in range(DEPTH_MAX + 1):
         if record.parent is None:
             return True
-        found = look(view, Table.TOKEN, Token, record.parent)
+        found = _look(view, record.parent, cache)
         if found is None:
             return False
         record = found[1]

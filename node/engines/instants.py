@@ -7,10 +7,12 @@ Source: Go's time.RFC3339Nano.
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
 
 _EPOCH = dt.datetime(1970, 1, 1)  # naive on purpose: isoformat then adds no offset
 
 
+@lru_cache(maxsize=4096)
 def rfc3339(time_ns: int) -> str:
     """For example "2026-11-24T09:41:00.25Z"."""
     seconds, rest_ns = divmod(time_ns, 1_000_000_000)

@@ -72,8 +72,9 @@ def wire_bytes(
     namespace: str | None = None,
 ) -> bytes:
     """Everything that goes on the wire. `old`: HTTP/1.0, which must be told if the connection stays."""
-    lines = [heads.first_lines(response.status, response.content_type)]
-    lines.extend(header_line(name, value) for name, value in response.headers)
+    lines = [heads.first_lines(response.status, response.content_type), response.lines]
+    if response.headers:
+        lines.extend(header_line(name, value) for name, value in response.headers)
     if namespace is not None:
         lines.append(header_line("X-Vault-Namespace", namespace))
     if close:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from .contract_check import EQUAL_MIN, run_contract
+from .contract_check import EQUAL_MIN, SERVER, run_contract
 from .hvac_suite import LATER, REQUIRED, SuiteError, prepared, problems, run_suite
 
 CLIENT = Path(__file__).parent / "hvac_client.py"
@@ -35,7 +36,8 @@ def check_client() -> list[str]:
     """Run the real client against three nodes; reasons why it is not passed."""
     python, _ = prepared()
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", str(CLIENT)]
-    done = subprocess.run([*command, f"--rootdir={CLIENT.parent}"], check=False)
+    environ = os.environ | {"STRONGROOM_SERVER": str(SERVER)}
+    done = subprocess.run([*command, f"--rootdir={CLIENT.parent}"], check=False, env=environ)
     return [] if done.returncode == 0 else [f"the client against three nodes: pytest ended with {done.returncode}"]
 
 

@@ -130,7 +130,7 @@ def uuid7(time_s: float | None = None) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-@dataclass
+@dataclass(eq=False)
 class Server:
     """One node: its files stay when its process ends."""
 
@@ -212,7 +212,7 @@ class Server:
         raise HarnessError(f"{self.node_id} is sealed still")
 
 
-@dataclass
+@dataclass(eq=False)
 class Cluster:
     """Servers that know each other, and the keys."""
 

@@ -1,5 +1,6 @@
 """Requests, devices and a broker for the tests of audit; sinks that are full, block or lie."""
 
+import asyncio
 import errno
 import hmac
 import json
@@ -103,6 +104,15 @@ def make_broker(directory, **fields):
     return Broker(**(given | fields))
 
 
+async def until(condition):
+    """The loop turns until it holds; a broken test fails instead of hanging."""
+    for _ in range(1_000_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to be")
+
+
 def lines_of(path):
     return path.read_bytes().splitlines(keepends=True)
 
@@ -143,12 +153,14 @@ class BlockedSink:
     def __init__(self):
         self.gate = threading.Event()
         self.gate.set()
+        self.writes = 0
         self.data = b""
 
     def open(self):
         return Opened()
 
     def write(self, data):
+        self.writes += 1
         assert self.gate.wait(30)
         self.data += data
         return Written(len(data))

@@ -28,6 +28,7 @@ from tests.node.audit.audit_fakes import (
     make_mount,
     make_request,
     make_spec,
+    until,
 )
 
 
@@ -216,7 +217,7 @@ async def test_a_blocked_device_counts_as_failed_after_its_deadline_and_the_loop
         nonlocal turns
         while True:
             turns += 1
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
 
     turning = asyncio.create_task(turn())
     loop = asyncio.get_running_loop()
@@ -224,17 +225,15 @@ async def test_a_blocked_device_counts_as_failed_after_its_deadline_and_the_loop
     assert await outcomes(broker, "secret/1", "secret/2") == [False, False]
     took_s = loop.time() - begun_s
     turning.cancel()
-    assert 0.1 <= took_s < 1
-    assert turns > 20
+    assert 0.1 <= took_s < 5
+    assert turns > 100
 
-    begun_s = loop.time()
-    assert await outcomes(broker, "secret/3") == [False]
-    assert loop.time() - begun_s < 0.05
+    with pytest.raises(AuditError):
+        record(broker, "secret/3").send(None)  # refused without waiting for anything
     assert (broker.statuses()[0].ok, broker.statuses()[0].failures_total) == (False, 3)
 
     blocked.gate.set()
-    while not broker.statuses()[0].ok:
-        await asyncio.sleep(0.001)
+    await until(lambda: broker.statuses()[0].ok)
     assert await outcomes(broker, "secret/4") == [True]
     await broker.close()
     lines = blocked.data.splitlines(keepends=True)
@@ -262,7 +261,7 @@ async def test_lines_behind_a_blocked_write_are_refused_with_it(tmp_path):
     await broker.sync({"file/": make_spec()})
     blocked.gate.clear()
     first = asyncio.create_task(outcomes(broker, "secret/1"))
-    await asyncio.sleep(0.01)
+    await until(lambda: blocked.writes == 2)
     second = asyncio.create_task(outcomes(broker, "secret/2"))
 
     assert (await first, await second) == ([False], [False])
@@ -278,9 +277,9 @@ async def test_the_queue_behind_a_slow_device_is_bounded(tmp_path, monkeypatch):
     await broker.sync({"file/": make_spec()})
     blocked.gate.clear()
     first = asyncio.create_task(outcomes(broker, "secret/1"))
-    await asyncio.sleep(0.01)
+    await until(lambda: blocked.writes == 2)
     rest = asyncio.create_task(outcomes(broker, *(f"secret/{number}" for number in range(2, 12))))
-    await asyncio.sleep(0.01)
+    await until(lambda: broker.statuses()[0].failures_total == 7)
     blocked.gate.set()
 
     assert (await first, sum(await rest)) == ([True], 3)
@@ -516,8 +515,7 @@ async def test_a_failed_rotation_goes_on_in_the_old_file(tmp_path):
     (tmp_path / "audit.log").rename(tmp_path / "audit.log.1")
     (tmp_path / "audit.log").mkdir()
     broker.rotate()
-    while broker.statuses()[0].ok:
-        await asyncio.sleep(0.001)
+    await until(lambda: not broker.statuses()[0].ok)
 
     assert "unable to open" in broker.statuses()[0].problem
     assert await outcomes(broker, "secret/1") == [True]

@@ -140,7 +140,10 @@ def test_a_refusal_with_data_keeps_both_hashed():
     silent = Refusal(404, data=b'{"data":null,"metadata":{"version":1}}')
     loud = Refusal(400, "bad", data=b'{"a":"b"}')
 
-    assert render(make_entry(refusal=silent))["response"]["data"] == {"data": None, "metadata": {"version": hashed("1")}}
+    assert render(make_entry(refusal=silent))["response"]["data"] == {
+        "data": None,
+        "metadata": {"version": hashed("1")},
+    }
     assert "error" not in render(make_entry(refusal=silent))
     assert render(make_entry(refusal=loud))["response"]["data"] == {"a": hashed("b"), "error": hashed("bad")}
 

@@ -35,7 +35,9 @@ def test_a_file_is_made_with_its_folders_and_its_mode(tmp_path):
         assert sink.open() == Opened()
         sink.close()
 
-    modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b/audit.log", "old.log", "group.log")}
+    modes = {
+        name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b/audit.log", "old.log", "group.log")
+    }
     assert modes == {"a": 0o700, "a/b/audit.log": 0o600, "old.log": 0o600, "group.log": 0o640}
 
 

@@ -1,0 +1,24 @@
+"""The numbers this project holds itself to, on two shared cores. `must` fails a review, `aim` is where we want to be.
+
+Pure data. Ratios and CPU per request are what to trust on a machine that others use, too.
+"""
+
+from __future__ import annotations
+
+from .figures import Target
+
+TARGETS = (
+    Target("KV puts, 256 writers", "per_s", must=5_000, aim=9_000, at_most=False),
+    Target("KV puts, 1 writer", "p50_ms", aim=1.5),
+    Target("opaque entries, 256 writers", "per_s", aim=25_000, at_most=False),
+    Target("opaque entries, 1 writer", "p50_ms", aim=1.5),
+    Target("GET, single node", "ratio:per_s", must=0.12, aim=0.18, at_most=False),
+    Target("failover", "p50_s", must=0.8, aim=0.7),
+    Target("failover", "max_s", must=2.0),
+    Target("memory of a node", "rss_gb", must=1.0),
+    Target("restart of one node", "seconds", must=10, aim=5),
+    Target("restart of all nodes", "seconds", must=10, aim=5),
+    Target("longest loop turn, leader's snapshot", "turn_ms", must=50, aim=30),
+    Target("longest loop turn, follower's snapshot", "turn_ms", must=50, aim=30),
+    Target("catch-up of a wiped node", "seconds", must=30),
+)
