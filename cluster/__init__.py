@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .clockshim import ShimRefusedError, clock_of
+from .coordinator import Seed, find_cluster, run_init
 from .errors import (
     DamagedError,
     NotInitialisedError,
@@ -13,8 +15,6 @@ from .errors import (
     UnknownOutcomeError,
     WrongKeyError,
 )
-from .clockshim import ShimRefusedError, clock_of
-from .coordinator import Seed, find_cluster, run_init
 from .files import read_file, write_file
 from .folder import FolderError
 from .initialise import AlreadyInitialisedError
@@ -55,19 +55,8 @@ from .state.view import View, look
 from .values import ValueSealing
 
 __all__ = [
-    "FolderError",
-    "read_file",
-    "static_seal",
-    "write_file",
-    "Rehydrate",
-    "State",
-    "certificate_expiry",
-    "write_certificates",
-    "SystemClock",
-    "ShimRefusedError",
-    "clock_of",
-    "SystemRandom",
-    "certificate_der",
+    "EVERYTHING",
+    "QUIET",
     "Accessor",
     "AlreadyInitialisedError",
     "AuditDevice",
@@ -76,10 +65,10 @@ __all__ = [
     "Config",
     "DamagedError",
     "Draft",
-    "EVERYTHING",
     "Entry",
     "Fact",
     "Floor",
+    "FolderError",
     "InvalidShareError",
     "KeyringRecord",
     "Lease",
@@ -93,15 +82,19 @@ __all__ = [
     "NotSentError",
     "OverloadedError",
     "Policy",
-    "QUIET",
     "Record",
+    "Rehydrate",
     "Salt",
     "SealedError",
     "Secret",
     "Seed",
     "ShamirUnsealer",
+    "ShimRefusedError",
+    "State",
     "StrongroomError",
     "Sweep",
+    "SystemClock",
+    "SystemRandom",
     "Table",
     "Timing",
     "Tls",
@@ -116,14 +109,21 @@ __all__ = [
     "WriteId",
     "WrongKeyError",
     "WrongSharesError",
+    "certificate_der",
+    "certificate_expiry",
+    "clock_of",
     "find_cluster",
     "init_problem",
     "look",
     "open_envelope",
+    "read_file",
     "records",
     "run_init",
+    "static_seal",
     "sweeps",
     "tls_contexts",
     "version_key",
+    "write_certificates",
+    "write_file",
     "write_ids",
 ]

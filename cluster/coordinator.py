@@ -33,7 +33,7 @@ CALL_S = 5.0
 PRESENT_S = 3.0
 
 Seed = Callable[[ValueSealing, State, transaction.Draft, int], None]
-"""Adds the node's first facts (policies, mounts, the root token) to the draft; given sealing, an empty view, the time."""
+"""Adds the node's first facts (policies, mounts, root token) to the draft; given sealing, an empty view, the time."""
 
 
 async def run_init(
@@ -176,7 +176,7 @@ async def find_cluster(member: Member) -> bool:
 
 def adopt_cluster(member: Member, cluster_id: bytes, envelope: bytes, bootstrap: Bootstrap) -> None:
     """The folder holds the cluster's envelope and entry 1; if it held none, this member is recovering, durably."""
-    from .files import write_bootstrap, write_file, KEYRING
+    from .files import KEYRING, write_bootstrap, write_file
 
     had = member.init_state.stored and member.envelope == envelope
     if not had:

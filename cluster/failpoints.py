@@ -5,7 +5,10 @@ The production profile refuses to start while one is installed (security.md 9, n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _hooks: dict[str, Callable[[], None]] = {}
 

@@ -43,4 +43,5 @@ def check_profile(disk: Disk, profile: str) -> None:
     if found is None:
         write_file(disk, PROFILE, profile.encode() + b"\n")
     elif found.decode("ascii", "replace").strip() != profile:
-        raise FolderError(f"the data folder is of profile {found.decode('ascii', 'replace').strip()!r}, not {profile!r}")
+        known = found.decode("ascii", "replace").strip()
+        raise FolderError(f"the data folder is of profile {known!r}, not {profile!r}")

@@ -15,24 +15,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from . import files
 from .clockwatch import skew_of_this_node
-from .folder import check_profile, lock_folder
 from .errors import DamagedError, FatalError, NotInitialisedError, NotLeaderError, SealedError, StrongroomError
+from .folder import check_profile, lock_folder
 from .initialise import InitState, Store
 from .journal.ballot import read_ballot, write_ballot
 from .journal.handle import Callbacks
 from .journal.parent import ChildWriter
 from .keyring.envelope import read_seal
 from .keyring.sealing import Sealer
-from .keyring.seal import Unsealed
 from .links.certs import public_key_sha256
 from .links.transport import CallError, Identity, Links, NotSentError, Tls
 from .raft.boot import Opened, open_journal
@@ -48,7 +45,11 @@ from .state.tables import Table
 from .values import ValueSealing
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
     from .keyring.envelope import SealConfig
+    from .keyring.seal import Unsealed
     from .links.messages import Call, Hello, Message
     from .rehydrate import Rehydrate
     from .seams import Clock, Random
@@ -315,12 +316,12 @@ class Member:
     def _begin(self, unsealed: Unsealed, sealer: Sealer, state: State, opened: Opened, entry: bytes) -> None:
         settings = self.settings
         callbacks = Callbacks(
-            on_synced=self._guarded(lambda sequence: self.running.on_log_synced(sequence)),
-            on_ballot=self._guarded(lambda sequence: self._ballot_durable(sequence)),
+            on_synced=self._guarded(self.running.on_log_synced),
+            on_ballot=self._guarded(self._ballot_durable),
             on_failed=lambda why: self._fatal(f"the journal failed: {why}"),
-            on_snapshot=self._guarded(lambda snapshot_id: self.running.on_snapshot_durable(snapshot_id)),
-            on_snapshot_refused=self._guarded(lambda i, why: self.running.on_snapshot_refused(i, why)),
-            on_space=self._guarded(lambda there: self.running.on_space(there)),
+            on_snapshot=self._guarded(self.running.on_snapshot_durable),
+            on_snapshot_refused=self._guarded(self.running.on_snapshot_refused),
+            on_space=self._guarded(self.running.on_space),
         )
         writer = ChildWriter.start(
             settings.data_dir,
@@ -345,8 +346,7 @@ class Member:
             sealer,
             snapshot_index=state.applied_index,
         )
-        if replica.commit_index < 1:
-            replica.commit_index = 1
+        replica.commit_index = max(replica.commit_index, 1)
         replica.read_timeout_s = settings.read_timeout_s
         replica.unsynced_bytes_max = settings.unsynced_bytes_max
         replica.send = self._send
@@ -434,7 +434,7 @@ class Member:
 
     def _on_broken(self, why: str) -> None:
         log.critical("this node seals itself and keeps its files: %s", why)
-        asyncio.get_running_loop().create_task(self.seal(by_operator=False))  # noqa: RUF006 - ends with the process
+        asyncio.get_running_loop().create_task(self.seal(by_operator=False))
 
     def _wake(self) -> None:
         if not self._scheduled and self.replica is not None:

@@ -20,9 +20,17 @@ import msgspec
 
 from .errors import NotLeaderError, StrongroomError, UnavailableError
 from .keyring.seal import open_envelope
-from .keyring.unsealers.peers import Asking, Challenges, HandOut, HandOutRefusedError, Request, Standing
+from .keyring.unsealers.peers import (
+    Asking,
+    Challenges,
+    HandOut,
+    HandOutRefusedError,
+    Request,
+    Standing,
+    hand_out,
+    may_propose,
+)
 from .keyring.unsealers.peers import grant as make_grant
-from .keyring.unsealers.peers import hand_out, may_propose
 from .links.certs import public_key_sha256
 from .state import records
 from .state.tables import Table

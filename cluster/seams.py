@@ -11,9 +11,11 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 
 class Clock(Protocol):
@@ -162,7 +164,7 @@ class SystemFile:
         try:
             os.posix_fallocate(self._fd, have, size - have)
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:  # EFBIG: the limit on this process's files
                 raise NoSpaceError(error.errno, "no space left for the journal") from error
             raise
 

@@ -6,11 +6,15 @@ which salt its salt id means; the log orders them.
 
 from __future__ import annotations
 
-from .keyring.sealing import Sealer
+from typing import TYPE_CHECKING
+
 from .state import records
 from .state.tables import EVERYTHING, Table
-from .state.transaction import Draft
 from .state.view import View, look
+
+if TYPE_CHECKING:
+    from .keyring.sealing import Sealer
+    from .state.transaction import Draft
 
 
 class ValueSealing:

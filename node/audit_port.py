@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from .flow import Judged
+    from .judge import Judged
     from .request import Answer, RawRequest, Refusal
 
 
@@ -32,25 +32,3 @@ class AuditPort(Protocol):
     ) -> bool:
         """Both records at once: of a read, which changes nothing in between."""
         ...
-
-
-class NoAudit:
-    """Nothing is enabled."""
-
-    enabled = False
-
-    async def request(self, request: RawRequest, judged: Judged | None, refusal: Refusal | None) -> bool:  # noqa: ARG002
-        """Nothing to write."""
-        return True
-
-    async def response(
-        self, request: RawRequest, judged: Judged | None, answer: Answer | None, refusal: Refusal | None  # noqa: ARG002
-    ) -> bool:
-        """Nothing to write."""
-        return True
-
-    async def both(
-        self, request: RawRequest, judged: Judged | None, answer: Answer | None, refusal: Refusal | None  # noqa: ARG002
-    ) -> bool:
-        """Nothing to write."""
-        return True

@@ -154,7 +154,8 @@ class Node:
         replica = self.member.replica
         if replica is None:
             return 0
-        return sum("root" in records.decode(records.Token, record).policies for _, _, record in replica.state.items(Table.TOKEN))
+        found = (records.decode(records.Token, record) for _, _, record in replica.state.items(Table.TOKEN))
+        return sum("root" in token.policies for token in found)
 
     def _unsealed(self) -> None:
         gc.freeze()  # what was loaded has no cycles: no collection needs to look at it

@@ -116,7 +116,7 @@ class Dev:
         log = (node.folder / "node.log").open("ab")
         environ = os.environ | {"STRONGROOM_DEV_SECRET_MOUNT": "1", "STRONGROOM_PARENT": str(os.getpid())}
         environ = {name: value for name, value in environ.items() if not _overrides(name)}
-        node.process = subprocess.Popen(
+        node.process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
             [sys.executable, "-m", "node", "server", "--config", str(node.folder / "node.toml")],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -304,7 +304,7 @@ def _say(dev: Dev) -> None:
     if others:
         lines.append(f"  any node takes any request; try {others}, or kill a pid")
     lines += ["", "Ctrl-C stops the cluster."]
-    print("\n".join(lines), flush=True)
+    print("\n".join(lines), flush=True)  # noqa: T201 - this is what the command is for
 
 
 def run(options: DevOptions) -> int:
@@ -320,14 +320,14 @@ def run(options: DevOptions) -> int:
     try:
         dev.up()
         if options.json:
-            print(json.dumps(dev.describe()), flush=True)
+            print(json.dumps(dev.describe()), flush=True)  # noqa: T201 - the one line of --json
         else:
             _say(dev)
         dev.watch()
     except KeyboardInterrupt:
         return 0
     except (DevError, OSError) as error:
-        print(f"strongroom dev: {error}", file=sys.stderr)
+        print(f"strongroom dev: {error}", file=sys.stderr)  # noqa: T201 - for the person who typed it
         return 1
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -17,10 +17,7 @@ Source: Vault internals, "Request handling"; docs/architecture.md.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from cluster import (
     DamagedError,
@@ -28,20 +25,16 @@ from cluster import (
     NotLeaderError,
     SealedError,
     StrongroomError,
-    Table,
-    UnavailableError,
     UnknownOutcomeError,
     View,
 )
 
-from . import policy
-from .policy import builtin
 from .auth import tokens
 from .auth.token_use import join, use_token
-from .auth.tokens import TokenView
-from .engines.base import Caller, Context, Plan
-from .engines.system.routes import Router, no_handler, unsupported_path
+from .engines.base import Plan
+from .engines.system.routes import Router, unsupported_path
 from .http.render import errors_body, refused, respond
+from .judge import Judge, Judged
 from .request import Answer, Operation, RawRequest, RawResponse, Refusal
 from .writes import Repetition, WriteIds
 
@@ -56,17 +49,6 @@ if TYPE_CHECKING:
     from .registry import Registry, Routed
 
 RETRY_AFTER_S = 1
-
-
-@dataclass(slots=True)
-class Judged:
-    """A request that may go on."""
-
-    routed: Routed | None  # None: a path the node answers itself
-    operation: Operation
-    token: TokenView | None
-    caller: Caller
-    granting: tuple[str, ...] = ()
 
 
 class AuditFailedError(Exception):
@@ -93,9 +75,7 @@ class Flow:
         self._indexes = indexes
         self._forward = forward
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tokens: tokens.TokenCache = {}
-        self._callers: dict[bytes, tuple[int, int, bool, Caller]] = {}  # token key → index, second, sudo, caller
-        self._turn_ns = 0  # the cluster's time in this turn of the loop
+        self._judge = Judge(member, registry)
 
     async def handle(self, request: RawRequest) -> RawResponse:
         """The answer to a request below a mount. Never raises but for cancellation and broken invariants."""
@@ -114,7 +94,9 @@ class Flow:
         except AuditFailedError:
             return RawResponse(500, errors_body(["1 error occurred:\n\t* internal error\n\n"]))
 
-    def _outcome(self, request: RawRequest, status: int, text: str, applied: str, *, retry: bool = False) -> RawResponse:
+    def _outcome(
+        self, request: RawRequest, status: int, text: str, applied: str, *, retry: bool = False
+    ) -> RawResponse:
         body = errors_body([text], applied=applied, write_id=request.write_id)
         return RawResponse(status, body, [("Retry-After", str(RETRY_AFTER_S))] if retry else [])
 
@@ -161,7 +143,7 @@ class Flow:
         judged: Judged | None = None
         refusal: Refusal | None = None
         try:
-            judged = self._judge_at(state, request, now_ns, pending=False, local=True)
+            judged = self._judge.at(state, request, now_ns, pending=False, local=True)
         except Refusal as error:
             refusal = error
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
@@ -190,105 +172,15 @@ class Flow:
 
         loop.call_soon(begin)
 
-    # ---- who, and may they
-    def _judge_at(self, view: View, request: RawRequest, now_ns: int, *, pending: bool, local: bool = False) -> Judged:
-        """As `_judge`, with the route looked up in the same view."""
-        routed = self._registry.route(view, request.path, pending=pending)
-        return self._judge(view, request, routed, now_ns, pending=pending, local=local)
-
-    def _judge(
-        self,
-        view: View,
-        request: RawRequest,
-        routed: Routed | None,
-        now_ns: int,
-        *,
-        pending: bool,
-        local: bool = False,
-    ) -> Judged:
-        """Raises Refusal as Vault would: first the token, then the policy, then the route (a local path needs none)."""
-        member = self._member
-        assert member.values is not None
-        token = tokens.authenticate(
-            view, member.values, request.token, now_ns, request.remote_address, None if pending else self._tokens
-        )
-        auth_mount = routed.mount_path if routed is not None and routed.mount_path.startswith("auth/") else ""
-        if builtin.is_unauthenticated(request.path, auth_mount):
-            if routed is None:
-                raise no_handler(request.path)
-            caller = tokens.caller_of(token, now_ns) if token is not None else Caller()
-            return Judged(routed, request.operation, token, caller)
-        if token is None:
-            raise Refusal(403, "permission denied")
-        acl = self._registry.acl(view, tuple(token.record.policies), pending=pending)
-        operation = self._operation(view, request, routed, now_ns, token)
-        decision = acl.check(
-            operation,
-            request.path,
-            body=_body_of(request, operation),
-            wrap_ttl_s=request.wrap_ttl_s,
-        )
-        sudo = decision.sudo or decision.is_root
-        if not decision.allowed or (builtin.needs_sudo(request.path, operation) and not sudo):
-            raise Refusal(403, "permission denied", wrapped=True)
-        if routed is None and not local:
-            raise no_handler(request.path)
-        return Judged(routed, operation, token, self._caller(token, now_ns, sudo=sudo), decision.granting_policies)
-
-    def _caller(self, token: TokenView, now_ns: int, *, sudo: bool) -> Caller:
-        """As engines see the token; the same object for a second, unless a use is counted in it."""
-        second = now_ns // 1_000_000_000
-        known = self._callers.get(token.key)
-        if known is not None and known[:3] == (token.index, second, sudo) and not token.record.num_uses:
-            return known[3]
-        caller = tokens.caller_of(token, now_ns, has_sudo=sudo)
-        if len(self._callers) >= tokens.CACHED_MAX:
-            self._callers.clear()
-        self._callers[token.key] = (token.index, second, sudo, caller)
-        return caller
-
-    def _now(self) -> int:
-        """The cluster's time, read once a turn of the loop."""
-        if not self._turn_ns:
-            self._turn_ns = self._member.now_ns()
-            asyncio.get_running_loop().call_soon(self._end_turn)
-        return self._turn_ns
-
-    def _end_turn(self) -> None:
-        self._turn_ns = 0
-
-    def _operation(
-        self, view: View, request: RawRequest, routed: Routed | None, now_ns: int, token: TokenView
-    ) -> Operation:
-        """Create where the path has an existence check and nothing is there."""
-        if request.operation is not Operation.UPDATE or routed is None or routed.engine is None:
-            return request.operation
-        context = self._context(view, routed, now_ns, tokens.caller_of(token, now_ns))
-        exists = routed.engine.exists(context, routed.path)
-        return Operation.CREATE if exists is False else Operation.UPDATE
-
-    def _context(self, view: View, routed: Routed, now_ns: int, caller: Caller) -> Context:
-        member = self._member
-        assert member.values is not None
-        return Context(
-            view=view,
-            now_ns=now_ns,
-            random=member.random.bytes,
-            sealing=member.values,
-            caller=caller,
-            mount_path=routed.mount_path,
-            mount=routed.mount,
-        )
-
     # ---- read
     async def _read(self, request: RawRequest, routed: Routed | None, state: State) -> RawResponse | None:
-        """The answer, decided on this state in one turn; None for a token with limited uses, which the leader serves."""
-        now_ns, index = self._now(), state.applied_index
+        """The answer, decided on this state in one turn; None for a token with limited uses: the leader's."""
+        now_ns, index = self._judge.now(), state.applied_index
         judged: Judged | None = None
         answer: Answer | None = None
         refusal: Refusal | None = None
         try:
-            judged = self._judge(state, request, routed, now_ns, pending=False)
+            judged = self._judge.judge(state, request, routed, now_ns, pending=False)
             if judged.token is not None and judged.token.record.num_uses:
                 return None  # F4
             answer = self._ask(judged, request, state, now_ns)
@@ -315,7 +207,7 @@ class Flow:
         request.operation = judged.operation
         if request.operation is Operation.HELP and not isinstance(engine, Router):
             return _help(judged.routed)
-        return engine.read(self._context(view, judged.routed, now_ns, judged.caller), request, judged.routed.path)
+        return engine.read(self._judge.context(view, judged.routed, now_ns, judged.caller), request, judged.routed.path)
 
     # ---- write
     async def _write(self, request: RawRequest) -> RawResponse:
@@ -324,7 +216,7 @@ class Flow:
         judged: Judged | None = None
         refusal: Refusal | None = None
         try:
-            judged = self._judge_at(replica.overlay, request, replica.now_ns(), pending=replica.overlay_pending)
+            judged = self._judge.at(replica.overlay, request, replica.now_ns(), pending=replica.overlay_pending)
         except Refusal as error:
             refusal = error
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
@@ -338,7 +230,7 @@ class Flow:
         """Inside the brackets: judged again on the overlay, decided, to be proposed in the same turn."""
         replica = self._member.running
         try:
-            judged = self._judge_at(view, request, now_ns, pending=replica.overlay_pending)
+            judged = self._judge.at(view, request, now_ns, pending=replica.overlay_pending)
             if judged.routed is None or judged.routed.engine is None:
                 raise unsupported_path()
             remembered = self._write_ids.look(view, request, judged.token, now_ns)
@@ -366,7 +258,7 @@ class Flow:
         asked = request.operation
         request.operation = judged.operation
         try:
-            context = self._context(view, routed, now_ns, judged.caller)
+            context = self._judge.context(view, routed, now_ns, judged.caller)
             plan = engine.decide(context, request, routed.path)
         except Refusal as refusal:
             return use, refusal  # a use is paid by a refused request, too
@@ -374,7 +266,7 @@ class Flow:
             request.operation = asked
         draft = join(use, plan.draft)
         if not draft.empty:
-            self._write_ids.remember(view, draft, request, judged.token, plan, now_ns)
+            self._write_ids.remember(draft, request, judged.token, plan, now_ns)
         return draft, plan
 
     async def _applied(self, request: RawRequest, judged: Judged | None, index: int, done: Any) -> RawResponse:
@@ -401,12 +293,14 @@ class Flow:
             response.headers.append(("X-Strongroom-Write-Id", request.write_id))
         if request.token is None:
             return response
-        return self._indexes.add(response, index or self._member.view.applied_index, "forwarded" if request.forwarded_from else "leader")
+        served = "forwarded" if request.forwarded_from else "leader"
+        return self._indexes.add(response, index or self._member.view.applied_index, served)
 
 
 def _help(routed: Routed) -> Answer:
     text = f"The {routed.mount.type} engine at {routed.mount_path}; see docs/api.md."
-    openapi = {"openapi": "3.0.2", "info": {"title": "Strongroom", "version": "1", "description": "HTTP API"}, "paths": {}}
+    about = {"title": "Strongroom", "version": "1", "description": "HTTP API"}
+    openapi = {"openapi": "3.0.2", "info": about, "paths": {}}
     return Answer(bare=True, data={"help": text, "see_also": None, "openapi": openapi})
 
 
@@ -419,13 +313,4 @@ async def _run(action: Callable[[], Awaitable[None]]) -> None:
     await action()
 
 
-def _body_of(request: RawRequest, operation: Operation) -> Any:
-    if operation in {Operation.READ, Operation.LIST, Operation.SCAN}:
-        return dict(request.query)
-    try:
-        return request.body.values
-    except msgspec.MsgspecError:
-        return {}
-
-
-__all__ = ["AuditFailedError", "Flow", "Judged", "Table", "UnavailableError"]
+__all__ = ["AuditFailedError", "Flow"]

@@ -127,7 +127,7 @@ class Forwarder:
     async def forward(self, request: RawRequest) -> RawResponse:
         """The leader's answer. While the request has surely had no effect a leader is looked for, bounded.
 
-        Raises UnavailableError or NotLeaderError where the request had no effect, UnknownOutcomeError where it may have.
+        Raises UnavailableError where the request had no effect, UnknownOutcomeError where it may have had one.
         """
         if self._under_way >= self._per_peer_max:
             raise OverloadedError("too many requests wait for the leader")

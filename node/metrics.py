@@ -5,7 +5,7 @@ Names are part of the interface. No label holds a path, a token or an entity. Ga
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -40,7 +40,9 @@ class Metrics:
             buckets=DURATION_BUCKETS,
             registry=self.registry,
         )
-        self.reads = Counter("strongroom_reads", "Reads by how they were proved fresh", ["path"], registry=self.registry)
+        self.reads = Counter(
+            "strongroom_reads", "Reads by how they were proved fresh", ["path"], registry=self.registry
+        )
         self.loop_lag = Histogram(
             "strongroom_loop_lag_seconds", "How late the event loop was", buckets=LAG_BUCKETS, registry=self.registry
         )
@@ -85,7 +87,7 @@ class Metrics:
             "vault.raft.commitIndex": self._raft("commit_index"),
             "vault.raft.appliedIndex": self._raft("applied_index"),
         }
-        now = datetime.datetime.fromtimestamp(member.clock.wall_ns() // 10**9, datetime.UTC)
+        now = dt.datetime.fromtimestamp(member.clock.wall_ns() // 10**9, dt.UTC)
         return {
             "Timestamp": now.strftime("%Y-%m-%d %H:%M:%S +0000 UTC"),
             "Gauges": [{"Name": name, "Value": value, "Labels": {}} for name, value in sorted(gauges.items())],

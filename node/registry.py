@@ -9,18 +9,18 @@ Source: Vault API, "Paths"; Vault concepts, "Policies".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cluster import Mount, Table, View, records
 
-from . import policy
 from .auth.access import acl_of
-from .engines.base import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from . import policy
+    from .engines.base import Engine
 
 ACLS_MAX = 10_000
 

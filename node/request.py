@@ -9,11 +9,13 @@ Source: Vault API, "HTTP" and "Response format".
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Operation(enum.StrEnum):
@@ -109,14 +111,19 @@ class RawResponse:
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error of ours
-    """The request is refused and nothing changed.
+    r"""The request is refused and nothing changed.
 
     `wrapped` reproduces Go's multierror text ("1 error occurred:\n\t* TEXT\n\n"), which clients see where the
     core, not a backend's response, raised the error. `data` (JSON text) makes it the rare error that carries data.
     """
 
     def __init__(
-        self, status: int, *texts: str, wrapped: bool = False, data: bytes | None = None, retry_after_s: int | None = None
+        self,
+        status: int,
+        *texts: str,
+        wrapped: bool = False,
+        data: bytes | None = None,
+        retry_after_s: int | None = None,
     ) -> None:
         super().__init__(f"refused with {status}")
         self.status = status

@@ -17,7 +17,6 @@ import hmac
 import ipaddress
 import logging
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import (
@@ -47,12 +46,13 @@ from .seal_bodies import INIT_FIELDS, UNSEAL_FIELDS, typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from .request import RawRequest
 
 log = logging.getLogger("strongroom.seal")
 
-INIT_SECRET = "init-secret"
+INIT_SECRET = "init-secret"  # noqa: S105 - the name of a file
 CLUSTER_SEAL = b"cluster-seal"
 CLUSTER_SEAL_FILE = "cluster-seal"
 OPEN_PERIOD_S = 0.5

@@ -5,8 +5,7 @@ Source: Vault API, sys/health, sys/leader, sys/seal-status, sys/ha-status.
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Mapping
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from cluster import Config, Member, Table, UnavailableError, look, records
@@ -15,6 +14,8 @@ from .request import RawResponse, Refusal
 from .version import BUILD_DATE, PRODUCT_VERSION, VAULT_VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .seal_desk import SealDesk
 
 NS = 1_000_000_000
@@ -39,7 +40,7 @@ def uuid_of(raw: bytes) -> str:
 def rfc3339(time_ns: int) -> str:
     """An instant of the cluster's time, UTC with nanoseconds."""
     seconds, rest = divmod(time_ns, NS)
-    whole = datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    whole = dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{whole}.{rest:09d}Z"
 
 

@@ -80,7 +80,7 @@ class WriteIds:
         return Repetition(respond(request.id, Answer(status=known.status, data=RawJson(known.answer))))
 
     def remember(
-        self, view: View, draft: Draft, request: RawRequest, token: TokenView | None, plan: Plan, now_ns: int
+        self, draft: Draft, request: RawRequest, token: TokenView | None, plan: Plan, now_ns: int
     ) -> None:
         """The outcome stands in the same transaction as what was written."""
         if request.write_id is None or token is None or not takes_id(request):
@@ -109,7 +109,10 @@ class WriteIds:
 
     def _fingerprint(self, request: RawRequest) -> bytes:
         return self._sealing().request_hash(
-            request.method.encode(), request.path.encode(), request.body.raw, repr(sorted(request.query.items())).encode()
+            request.method.encode(),
+            request.path.encode(),
+            request.body.raw,
+            repr(sorted(request.query.items())).encode(),
         )
 
 

@@ -471,7 +471,7 @@ class Links:
 
     @property
     def skew_ns(self) -> dict[str, int]:
-        """Each peer's wall clock minus ours, now: a jump of our own clock shows at once, of theirs with their next ping."""
+        """Each peer's wall clock minus ours, now: a jump of our own shows at once, of theirs with their next ping."""
         boot_s, wall_ns = self.clock.boot(), self.clock.wall_ns()
         return {peer: heard_ns + int((boot_s - at_s) * 1e9) - wall_ns for peer, (heard_ns, at_s) in self._walls.items()}
 

@@ -316,6 +316,10 @@ class Chassis(SyncObj):
         """This candidate asks `peer`."""
         raise NotImplementedError
 
+    def may_campaign(self) -> bool:
+        """Whether the library's election timer may make this node a candidate when it has run out."""
+        raise NotImplementedError
+
     def on_role(self, old: int, new: int) -> None:
         """The role changed from `old` to `new`; runs after the change."""
         raise NotImplementedError
@@ -349,6 +353,9 @@ class Chassis(SyncObj):
 
     def _SyncObj__onMessageReceived(self, node: Node, message: Any) -> None:  # noqa: N802, ARG002 - its signature
         raise AssertionError("messages come in through receive")
+
+    def _SyncObj__connectedToAnyone(self) -> bool:  # noqa: N802
+        return self.may_campaign() and super()._SyncObj__connectedToAnyone()
 
     def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802
         self._SyncObj__newAppendEntriesTime = self.clock.boot() + self.timing.heartbeat_s

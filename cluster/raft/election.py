@@ -6,8 +6,10 @@ Invariants
   E2  no vote and no pre-vote within election_min_s of the last word of a leader, nor of the own start, nor by a
       deposed leader of the last round a majority acknowledged                      (thesis 4.2.3; what leases need)
   E3  a recovering node (it lost a part of its log) neither votes nor campaigns until it holds, durably, everything
-      that was committed before this life
+      that was committed before this life, and the ballot that says so is durable
   E4  nobody campaigns without a majority of pre-votes, except on the word of the leader of the very term (3.10, 9.6)
+  E5  nobody campaigns while its ballot is on its way to the disk, and who loses waits longer each time: elections end
+      on disks that take longer to sync than an election timeout, too
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from .log import DurableLog
 
 HELD_MAX = 256  # messages that wait for a ballot; far above what one election sends
+PATIENCE_MAX = 6  # E5: a candidate waits at most so many election_min_s longer than usual
 
 
 class Election(Chassis):
@@ -37,6 +40,8 @@ class Election(Chassis):
         self._held: list[tuple[int, str, Message]] = []
         self._transfer_told: int | None = None  # term whose leader told us to campaign
         self._transfer: dict[str, float | str | None] | None = None  # as leader: a hand-over under way
+        self._campaigns: tuple[int, int] = (0, 0)  # (term of the newest, how many since a leader was known)
+        self._clearing: int | None = None  # sequence of the ballot that ends recovering
         self.recovering = log.ballot.recovering
         self.clock_is_sane = True
         self.contact_s = -math.inf
@@ -59,6 +64,9 @@ class Election(Chassis):
         """The journal has synced the ballot."""
         self._enter()
         self.log.on_ballot(sequence)
+        if self._clearing is not None and self.log.ballot_done >= self._clearing:
+            self._clearing = None
+            self.recovering = False
         held, self._held = self._held, []
         for needed, peer, message in held:
             if message.term != self.term:  # type: ignore[attr-defined] # both kinds have one
@@ -68,6 +76,8 @@ class Election(Chassis):
             else:
                 self._held.append((needed, peer, message))
         if self.role == CANDIDATE:
+            if self.log.ballot_durable:
+                self._wait_for_votes()
             self._count_votes()
         self.send_soon()
         self.wake()
@@ -84,15 +94,34 @@ class Election(Chassis):
             return
         if self.recovering or not self.clock_is_sane:
             self.postpone_election(now)
-        elif self.election_due and not self._pre_vote_won and self._transfer_told is None and self.peers:
+        elif self._transfer_told is not None or self._pre_vote_won or not self.election_due:
+            return
+        elif not self.log.ballot_durable:
+            self.postpone_election(now)  # E5
+        elif self.peers:
             self.postpone_election(now)
-            self._start_pre_vote()
+            if not self.leader_alive(now):  # E2: a deposed leader keeps its promise by not standing either
+                self._start_pre_vote()
+
+    def may_campaign(self) -> bool:
+        """E3, E4; a timer that runs out between two looks at the clock changes nothing."""
+        if self.recovering or not self.clock_is_sane:
+            return False
+        return self._pre_vote_won or self._transfer_told is not None or (not self.peers and self.log.ballot_durable)
 
     def after_tick(self) -> None:
         """A won pre-vote is good for one campaign."""
         self._pre_vote_won = False
+        if self.role == CANDIDATE and self._campaigns[0] != self.term:
+            self._campaigns = (self.term, self._campaigns[1] + 1)
+            self._wait_for_votes()
         if self._transfer_told is not None and self.role != FOLLOWER:
             self._transfer_told = None
+
+    def _wait_for_votes(self) -> None:
+        """E5. The first campaign waits as long as anybody; every further one longer."""
+        patience = min(self._campaigns[1] - 1, PATIENCE_MAX)
+        self.postpone_election(self.clock.boot() + max(0, patience) * self.timing.election_min_s)
 
     def _start_pre_vote(self) -> None:
         self._pre_votes = (self.term + 1, set())
@@ -112,6 +141,7 @@ class Election(Chassis):
     # ---- terms and roles
     def adopt(self, term: int) -> None:
         """A higher term was heard: follower in it, nobody voted for, no leader known."""
+        self._transfer_told = None  # whoever told us leads no more
         self.set_term(term, None)
         self.become_follower()
         self.leader = None
@@ -258,3 +288,20 @@ class Election(Chassis):
         """A hand-over ends with the role."""
         if LEADER in {old, new}:
             self._transfer = None
+        if new == LEADER:
+            self._campaigns = (0, 0)
+
+    def leader_heard(self, peer: str, now_s: float) -> None:
+        """A leader of this term spoke: its follower in it, and no vote for anybody for a while (E2)."""
+        self.become_follower()
+        if self._transfer_told is None:
+            self.postpone_election(now_s)
+        self.contact_s = now_s
+        self._pre_votes = (0, set())
+        self._campaigns = (0, 0)
+        self.leader = peer
+
+    def end_recovery(self) -> None:
+        """E3: this node votes again once the ballot that says so is durable."""
+        self.log.write_ballot(recovering=False)
+        self._clearing = self.log.ballot_sequence

@@ -32,7 +32,7 @@ from .writer import Writer, tell
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from ..flow import Judged
+    from ..judge import Judged
     from ..http.seams import Clock
     from ..request import Answer, RawRequest, Refusal
     from .file import Sink
@@ -162,14 +162,15 @@ class Broker:
         loop = asyncio.get_running_loop()
         writer = self._writers(f"audit probe {path}", loop.call_soon_threadsafe)
         opened: asyncio.Future[Any] = loop.create_future()
-        job = writer.submit(sink.open, tell(opened))
-        closing = writer.submit(sink.close, lambda _result: None)
+        closed: asyncio.Future[Any] = loop.create_future()
+        for work, done in ((sink.open, opened), (sink.close, closed)):
+            job = writer.submit(work, tell(done))
+            if job.settle(0):
+                job.deliver()
         writer.close()
-        if job.settle(0):
-            job.deliver()
-        closing.settle(0)
-        done, _ = await asyncio.wait([opened], timeout=self._deadline_s)
-        if not done:
+        # Closed, too: the device that is enabled next finds the file unlocked.
+        await asyncio.wait([opened, closed], timeout=self._deadline_s)
+        if not closed.done():
             raise OptionError(f'sanity check failed; unable to open "{parsed.target}" for writing: it is blocked')
         if isinstance(opened.result(), Exception):
             raise OptionError(str(opened.result()))

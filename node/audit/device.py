@@ -138,6 +138,7 @@ class Device:
         if not self._is_open:
             self._begin_open()
         elif self._rotate:
+            self._rotate = False  # now, not when it is done: another request may come while this one is under way
             rest = b"" if self._owed is None else self._owed.rest
             self._submit(partial(self._sink.rotate, rest), self._on_rotated)
         elif self._queued.lines or self._owed is not None:
@@ -234,7 +235,6 @@ class Device:
     # ---- rotating
     def _on_rotated(self, result: Rotated | Exception | None) -> None:
         self._landed()
-        self._rotate = False
         if isinstance(result, Exception):
             self.problem = str(result) if isinstance(result, SinkError) else "it cannot be opened again"
         elif result is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -469,6 +470,62 @@ async def test_rotation_continues_in_a_new_file(tmp_path):
     assert verify([*old, *new], mac).ok
     assert verify(new, mac).after.sequence == 2
     assert paths_of(entries_of(tmp_path / "audit.log")) == ["secret/2"]
+
+
+async def test_a_rotation_asked_for_during_another_is_not_lost(tmp_path):
+    """Two signals in a row: the file may have been renamed between them."""
+    gate, asked = threading.Event(), []
+
+    class Slow(FullSink):
+        def rotate(self, unfinished):
+            asked.append(unfinished)
+            assert gate.wait(30)
+            return self.sink.rotate(unfinished)
+
+    broker = make_broker(tmp_path, sinks=Sinks(file=Slow))
+    await broker.sync({"file/": make_spec()})
+    broker.rotate()
+    broker.rotate()
+    gate.set()
+    await until(lambda: len(asked) == 2)
+    assert await outcomes(broker, "secret/1") == [True]
+    await broker.close()
+
+
+async def test_a_probe_of_a_blocked_disk_ends_at_the_deadline(tmp_path):
+    """The operator hears 400 and not nothing."""
+    gate = threading.Event()
+
+    class Hanging(FullSink):
+        def open(self):
+            assert gate.wait(30)
+            return self.sink.open()
+
+    broker = make_broker(tmp_path, sinks=Sinks(file=Hanging), deadline_s=0.05)
+    with pytest.raises(OptionError) as caught:
+        await broker.probe("file/", "file", {"file_path": "audit.log"})
+    gate.set()
+
+    assert caught.value.texts[0].endswith("for writing: it is blocked")
+
+
+async def test_a_device_that_blocks_while_it_is_opened_is_refused_and_works_later(tmp_path):
+    """Starting must not hang on a dead disk."""
+    gate = threading.Event()
+
+    class Hanging(FullSink):
+        def open(self):
+            assert gate.wait(30)
+            return self.sink.open()
+
+    broker = make_broker(tmp_path, sinks=Sinks(file=Hanging), deadline_s=0.05)
+    assert await broker.sync({"file/": make_spec()}) == {"file/": "it is blocked"}
+    assert await outcomes(broker, "secret/1") == [False]
+    gate.set()
+    await until(lambda: broker.statuses()[0].ok)
+    assert await outcomes(broker, "secret/2") == [True]
+    assert verified(tmp_path / "audit.log").ok
+    await broker.close()
 
 
 async def test_rotation_with_a_torn_line_tells_of_it_in_the_new_file(tmp_path):

@@ -1,0 +1,97 @@
+"""A node of the product, with a load generator and a stop-watch in its process: `python -m bench.node TOML SOCKET`.
+
+A shell. The node is wired exactly as `strongroom server` wires it; the control socket is all that is added.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from node import config as configuration
+from node.build import Node
+from node.logs import configure
+
+from . import control
+from .load import Load
+from .turns import Turns
+
+SNAPSHOT_S = 120.0
+POLL_S = 0.005
+
+
+class BenchNode:
+    """The node and what the bench may ask of it."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self._turns = Turns()
+
+    async def handle(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """One request. Raises what the work raises; the bench is told its type."""
+        do = asked.pop("do")
+        if do == "status":
+            return self._status()
+        if do == "load":
+            return await Load(self.node, **asked).run()
+        if do == "turns.begin":
+            self._turns.begin()
+            return {}
+        if do == "turns.end":
+            return self._turns.end()
+        if do == "snapshot":
+            return await self._snapshot()
+        raise ValueError("unknown request")
+
+    def _status(self) -> dict[str, Any]:
+        member = self.node.member
+        replica = member.replica
+        return {
+            "leads": member.is_leader,
+            "term": 0 if replica is None else replica.term,
+            "applied_index": 0 if replica is None else replica.applied_index,
+        }
+
+    async def _snapshot(self) -> dict[str, Any]:
+        """A snapshot is taken now and durable at the end; the seconds it took."""
+        replica = self.node.member.running
+        end_s = time.perf_counter() + SNAPSHOT_S
+        while not replica.take_snapshot():  # one that is under way ends first
+            if time.perf_counter() > end_s:
+                raise TimeoutError("no snapshot could be begun")
+            await asyncio.sleep(POLL_S)
+        began_s, index = time.perf_counter(), replica.applied_index
+        while replica.snapshot_index < index:
+            if time.perf_counter() > end_s:
+                raise TimeoutError("the snapshot did not end")
+            await asyncio.sleep(POLL_S)
+        return {"seconds": time.perf_counter() - began_s}
+
+
+async def main(toml: Path, socket: Path) -> None:
+    """Serve until SIGTERM."""
+    loaded = configuration.load([toml], {}, {})
+    if loaded.problems:
+        raise SystemExit("\n".join(loaded.problems))
+    configure(loaded.config.log.format, loaded.config.log.level, loaded.config.node.id)
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    node = Node(loaded.config)
+    await node.start()
+    server = await control.listen(socket, BenchNode(node).handle)
+    await stopping.wait()
+    server.close()
+    await node.stop()
+
+
+if __name__ == "__main__":
+    from node.build import _die_with_parent
+
+    _die_with_parent()
+    uvloop.run(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -1,0 +1,147 @@
+"""Who asks, and may they: one judgement of a request on one view.
+
+Pure but for its caches, which hold what was decoded from the records they were decoded from, and never a raw token.
+Invariant: a judgement on the leader's overlay uses no cache that a pending record could make wrong.
+Source: Vault concepts, "Policies"; Vault API, "HTTP status codes".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .auth import tokens
+from .engines.base import Caller, Context
+from .engines.system.routes import no_handler
+from .policy import builtin
+from .request import Operation, RawRequest, Refusal
+
+if TYPE_CHECKING:
+    from cluster import Member, View
+
+    from .auth.tokens import TokenView
+    from .registry import Registry, Routed
+
+
+@dataclass(slots=True)
+class Judged:
+    """A request that may go on."""
+
+    routed: Routed | None  # None: a path the node answers itself
+    operation: Operation
+    token: TokenView | None
+    caller: Caller
+    granting: tuple[str, ...] = ()
+
+
+class Judge:
+    """Judges for one node."""
+
+    def __init__(self, member: Member, registry: Registry) -> None:
+        self._member = member
+        self._registry = registry
+        self._tokens: tokens.TokenCache = {}
+        self._callers: dict[bytes, tuple[int, int, bool, Caller]] = {}  # token key → index, second, sudo, caller
+        self._turn_ns = 0  # the cluster's time in this turn of the loop
+
+    def at(self, view: View, request: RawRequest, now_ns: int, *, pending: bool, local: bool = False) -> Judged:
+        """As `judge`, with the route looked up in the same view."""
+        routed = self._registry.route(view, request.path, pending=pending)
+        return self.judge(view, request, routed, now_ns, pending=pending, local=local)
+
+    def judge(
+        self,
+        view: View,
+        request: RawRequest,
+        routed: Routed | None,
+        now_ns: int,
+        *,
+        pending: bool,
+        local: bool = False,
+    ) -> Judged:
+        """Raises Refusal as Vault would: first the token, then the policy, then the route (a local path needs none)."""
+        member = self._member
+        assert member.values is not None
+        token = tokens.authenticate(
+            view, member.values, request.token, now_ns, request.remote_address, None if pending else self._tokens
+        )
+        auth_mount = routed.mount_path if routed is not None and routed.mount_path.startswith("auth/") else ""
+        if builtin.is_unauthenticated(request.path, auth_mount):
+            if routed is None:
+                raise no_handler(request.path)
+            caller = tokens.caller_of(token, now_ns) if token is not None else Caller()
+            return Judged(routed, request.operation, token, caller)
+        if token is None:
+            raise Refusal(403, "permission denied")
+        acl = self._registry.acl(view, tuple(token.record.policies), pending=pending)
+        operation = self._operation(view, request, routed, now_ns, token)
+        decision = acl.check(
+            operation,
+            request.path,
+            body=_body_of(request, operation),
+            wrap_ttl_s=request.wrap_ttl_s,
+        )
+        sudo = decision.sudo or decision.is_root
+        if not decision.allowed or (builtin.needs_sudo(request.path, operation) and not sudo):
+            raise Refusal(403, "permission denied", wrapped=True)
+        if routed is None and not local:
+            raise no_handler(request.path)
+        return Judged(routed, operation, token, self._caller(token, now_ns, sudo=sudo), decision.granting_policies)
+
+    def _caller(self, token: TokenView, now_ns: int, *, sudo: bool) -> Caller:
+        """As engines see the token; the same object for a second, unless a use is counted in it."""
+        second = now_ns // 1_000_000_000
+        known = self._callers.get(token.key)
+        if known is not None and known[:3] == (token.index, second, sudo) and not token.record.num_uses:
+            return known[3]
+        caller = tokens.caller_of(token, now_ns, has_sudo=sudo)
+        if len(self._callers) >= tokens.CACHED_MAX:
+            self._callers.clear()
+        self._callers[token.key] = (token.index, second, sudo, caller)
+        return caller
+
+    def now(self) -> int:
+        """The cluster's time, read once a turn of the loop."""
+        if not self._turn_ns:
+            self._turn_ns = self._member.now_ns()
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        return self._turn_ns
+
+    def _end_turn(self) -> None:
+        self._turn_ns = 0
+
+    def _operation(
+        self, view: View, request: RawRequest, routed: Routed | None, now_ns: int, token: TokenView
+    ) -> Operation:
+        """Create where the path has an existence check and nothing is there."""
+        if request.operation is not Operation.UPDATE or routed is None or routed.engine is None:
+            return request.operation
+        context = self.context(view, routed, now_ns, tokens.caller_of(token, now_ns))
+        exists = routed.engine.exists(context, routed.path)
+        return Operation.CREATE if exists is False else Operation.UPDATE
+
+    def context(self, view: View, routed: Routed, now_ns: int, caller: Caller) -> Context:
+        """What an engine may look at for this caller."""
+        member = self._member
+        assert member.values is not None
+        return Context(
+            view=view,
+            now_ns=now_ns,
+            random=member.random.bytes,
+            sealing=member.values,
+            caller=caller,
+            mount_path=routed.mount_path,
+            mount=routed.mount,
+        )
+
+
+def _body_of(request: RawRequest, operation: Operation) -> Any:
+    if operation in {Operation.READ, Operation.LIST, Operation.SCAN}:
+        return dict(request.query)
+    try:
+        return request.body.values
+    except msgspec.MsgspecError:
+        return {}
