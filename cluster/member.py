@@ -316,12 +316,12 @@ class Member:
     def _begin(self, unsealed: Unsealed, sealer: Sealer, state: State, opened: Opened, entry: bytes) -> None:
         settings = self.settings
         callbacks = Callbacks(
-            on_synced=self._guarded(self.running.on_log_synced),
-            on_ballot=self._guarded(self._ballot_durable),
+            on_synced=self._guarded(lambda replica, sequence: replica.on_log_synced(sequence)),
+            on_ballot=self._guarded(lambda _replica, sequence: self._ballot_durable(sequence)),
             on_failed=lambda why: self._fatal(f"the journal failed: {why}"),
-            on_snapshot=self._guarded(self.running.on_snapshot_durable),
-            on_snapshot_refused=self._guarded(self.running.on_snapshot_refused),
-            on_space=self._guarded(self.running.on_space),
+            on_snapshot=self._guarded(lambda replica, snapshot_id: replica.on_snapshot_durable(snapshot_id)),
+            on_snapshot_refused=self._guarded(lambda replica, *refused: replica.on_snapshot_refused(*refused)),
+            on_space=self._guarded(lambda replica, there: replica.on_space(there)),
         )
         writer = ChildWriter.start(
             settings.data_dir,
@@ -422,7 +422,7 @@ class Member:
             if self.replica is None:
                 return
             try:
-                call(*arguments)
+                call(self.replica, *arguments)
             except FatalError as error:
                 self._fatal(str(error))
 

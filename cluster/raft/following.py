@@ -118,7 +118,7 @@ class Following(Election):
             raise DamagedError("an entry from the leader does not open") from error
         if min(message.commit_index, match) > self.commit_index:
             self.commit_index = min(message.commit_index, match)
-        if self.recovering:
+        if self.recovering and self._clearing is None:
             self._notice_recovery(message, match)
         self._accept(peer, message, match)
 

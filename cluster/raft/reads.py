@@ -8,6 +8,7 @@ Invariants
   X2  only a round that begins after the read confirms it
   X3  an answer covers the reads registered before *that* request, of the same incarnation
   X4  a read that is not confirmed within read_timeout_s is refused, never answered stale
+  X5  at most reads_max reads wait here; the next one is refused at once
 Source: Raft thesis 6.4.
 """
 
@@ -18,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import NotLeaderError, StrongroomError, UnavailableError
+from ..errors import NotLeaderError, OverloadedError, StrongroomError, UnavailableError
 from ..links.messages import ReadIndexAnswer, ReadIndexRequest
 from .chassis import LEADER, Timing
 from .replication import Replication
@@ -30,16 +31,19 @@ if TYPE_CHECKING:
 ReadCallback = Callable[[int, StrongroomError | None], None]
 """Called with (index that is applied and covers the read, None) or (0, why not)."""
 
+READS_MAX = 65_536
+
 
 class Reads(Replication):
     """Replication with linearizable reads."""
 
     read_timeout_s = 2.0
+    reads_max = READS_MAX
 
     def __init__(
         self, node_id: str, peers: list[str], timing: Timing, log: DurableLog, clock: Clock, source: Random
     ) -> None:
-        self._confirming: deque[tuple[int, int, ReadCallback]] = deque()  # leader: (round, index, callback)
+        self._confirming: deque[tuple[int, int, float, ReadCallback]] = deque()  # leader: (round, index, since, …)
         self._applying: list[tuple[int, float, ReadCallback]] = []  # confirmed, waiting for applied >= index
         self._asking: deque[tuple[int, float, ReadCallback]] = deque()  # follower: (request id, since, callback)
         self._request_id = 0
@@ -56,30 +60,32 @@ class Reads(Replication):
     def read_index(self, callback: ReadCallback) -> None:
         """Call back once a read that begins now is safe here; on any role."""
         self._enter()
-        if not self.is_leader:
-            self._asking.append((self._request_id + 1, self.clock.boot(), callback))
-        elif not self.noop_applied:
-            self._asking.append((self._request_id + 1, self.clock.boot(), callback))
+        if len(self._confirming) + len(self._applying) + len(self._asking) >= self.reads_max:
+            self._refuse(callback, OverloadedError("too many reads wait for a confirmation"))  # X5
+            return
+        now = self.clock.boot()
+        if self.noop_applied:
+            self._confirm(now, callback)
         else:
-            self._confirm(callback)
+            self._asking.append((self._request_id + 1, now, callback))
         self.wake()
 
-    def _confirm(self, callback: ReadCallback) -> None:
+    def _confirm(self, since_s: float, callback: ReadCallback) -> None:
         if not self._confirming or self._confirming[-1][0] <= self.round:
             self.send_soon()
-        self._confirming.append((self.round + 1, self.commit_index, callback))
+        self._confirming.append((self.round + 1, self.commit_index, since_s, callback))
 
     def _serve_confirmed(self) -> None:
         while self._confirming and self._confirming[0][0] <= self.majority_round:
-            _, index, callback = self._confirming.popleft()
-            self._when_applied(index, callback)
+            _, index, since_s, callback = self._confirming.popleft()
+            self._when_applied(index, since_s, callback)
 
-    def _when_applied(self, index: int, callback: ReadCallback) -> None:
+    def _when_applied(self, index: int, since_s: float, callback: ReadCallback) -> None:
         if self.applied_index >= index:
             self.reads_by_index += 1
             callback(self.applied_index, None)
         else:
-            self._applying.append((index, self.clock.boot(), callback))
+            self._applying.append((index, since_s, callback))
 
     def _serve_applied(self) -> None:
         if not self._applying:
@@ -106,8 +112,8 @@ class Reads(Replication):
     def _ask(self) -> None:
         if self.noop_applied:
             asking, self._asking = self._asking, deque()
-            for _, _, callback in asking:
-                self._confirm(callback)
+            for _, since_s, callback in asking:
+                self._confirm(since_s, callback)
             return
         now = self.clock.boot()
         leader = self.leader
@@ -116,13 +122,15 @@ class Reads(Replication):
         if self._asking[-1][0] > self._request_id or now - self._requested_s > self.timing.heartbeat_s:
             self._request_id += 1
             self._requested_s = now
-            self.send(leader, ReadIndexRequest(self.term, self._request_id, self.log.ballot.incarnation))
+            self.send(leader, ReadIndexRequest(self.term, self._request_id, self.log.incarnation))
 
     def _refuse_old(self) -> None:
         now = self.clock.boot()
         old = now - self.read_timeout_s
         while self._asking and self._asking[0][1] < old:
             self._refuse(self._asking.popleft()[2], UnavailableError("no leader confirmed the read in time"))
+        while self._confirming and self._confirming[0][2] < old:
+            self._refuse(self._confirming.popleft()[3], UnavailableError("no majority confirmed the read in time"))
         if self._applying and self._applying[0][1] < old:
             late = [entry for entry in self._applying if entry[1] < old]
             self._applying = [entry for entry in self._applying if entry[1] >= old]
@@ -135,17 +143,17 @@ class Reads(Replication):
 
     # ---- roles and messages
     def on_role(self, old: int, new: int) -> None:
-        """Reads that a deposed leader had not confirmed start again."""
+        """Reads that a deposed leader had not confirmed ask the next one; their time goes on."""
         super().on_role(old, new)
         if old == LEADER:
-            now = self.clock.boot()
             confirming, self._confirming = self._confirming, deque()
-            for _, _, callback in confirming:
-                self._asking.append((self._request_id + 1, now, callback))
+            for _, _, since_s, callback in confirming:
+                self._asking.append((self._request_id + 1, since_s, callback))
 
     def refuse_all_reads(self) -> None:
         """The node stops: nothing waiting is answered."""
-        waiting = [entry[2] for entry in (*self._confirming, *self._applying, *self._asking)]
+        waiting = [entry[3] for entry in self._confirming]
+        waiting += [entry[2] for entry in (*self._applying, *self._asking)]
         self._confirming.clear()
         self._applying.clear()
         self._asking.clear()
@@ -163,15 +171,14 @@ class Reads(Replication):
                 self.send(peer, ReadIndexAnswer(term, message.id, message.incarnation, index))
 
         index = self.commit_index
-        self._confirming.append((self.round + 1, index, lambda _, error: answer(index, error)))
-        self.send_soon()
+        self._confirm(self.clock.boot(), lambda _, error: answer(index, error))
         self.wake()
 
     def on_read_index_answer(self, _peer: str, message: ReadIndexAnswer) -> None:
         """X3."""
-        if message.incarnation != self.log.ballot.incarnation:
+        if message.incarnation != self.log.incarnation:
             return
         while self._asking and self._asking[0][0] <= message.id:
-            _, _, callback = self._asking.popleft()
-            self._when_applied(message.index, callback)
+            _, since_s, callback = self._asking.popleft()
+            self._when_applied(message.index, since_s, callback)
         self.wake()

@@ -32,8 +32,8 @@ from .writer import Writer, tell
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from ..judge import Judged
     from ..http.seams import Clock
+    from ..judge import Judged
     from ..request import Answer, RawRequest, Refusal
     from .file import Sink
     from .options import Rules
