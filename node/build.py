@@ -14,6 +14,7 @@ import ipaddress
 import logging
 import os
 import signal
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ from cluster import (
 
 from .audit_desk import AuditDesk
 from .auth.token_engine import TokenEngine
-from .config.document import is_wildcard, split_address
+from .config.document import FIELDS, is_wildcard, split_address
 from .engines.kv1 import KvV1
 from .engines.kv2 import KvV2
 from .engines.system.backend import SystemBackend
@@ -48,6 +49,7 @@ from .flow import Flow
 from .forward import Forwarder
 from .http.headers import Trust
 from .http.limits import HttpLimits
+from .http.render import refused
 from .http.server import HttpServer
 from .indexes import IndexHeaders
 from .local import LocalPaths
@@ -63,12 +65,16 @@ from .version import PRODUCT_VERSION
 from .writes import WriteIds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .config import Config
     from .engines.base import Engine
 
 log = logging.getLogger("strongroom.node")
 
 FIND_CLUSTER_S = 0.5
+LAG_PERIOD_S = 0.05
+RELOADABLE = frozenset({"log.level", "log.format", "api.tls_cert_file", "api.tls_key_file"})
 GC_THRESHOLDS = (10_000, 20, 1_000_000)  # a full collection would stop the loop: it runs when nothing is served
 
 
@@ -106,6 +112,10 @@ class Node:
         self.member.on_call = self.audit.call
         self.forwarder.handler = self._forwarded
         self.metrics = Metrics(self.member, self._root_tokens)
+        self.metrics.audit_failures = lambda: {
+            one.path: one.failures_total for one in self.audit.broker.statuses()
+        }
+        self.flow.metrics = self.metrics
         self.local = LocalPaths(
             self.member,
             self.desk,
@@ -126,6 +136,7 @@ class Node:
         self.member.on_sealed = self.registry.forget
         self.member.state_listeners.append(self._state_replaced)
         self.servers: list[HttpServer] = []
+        self._contexts: list[tuple[ssl.SSLContext, str, str]] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._single = single
 
@@ -174,21 +185,41 @@ class Node:
         self.audit.forget()
 
     def _leads(self, leads: bool) -> None:
+        self.metrics.leader_changes += 1
         self.desk.active_since_ns = self.member.clock.wall_ns() if leads else 0
 
     # ---- requests
     async def handle(self, request: RawRequest) -> RawResponse:
-        """Every request of every listener."""
+        """Every request of every listener, counted."""
+        metrics, clock = self.metrics, self.member.clock
+        begun_s = clock.boot()
+        metrics.in_flight += 1
+        try:
+            response = await self._answer(request)
+        finally:
+            metrics.in_flight -= 1
+        route = self._route_of(request)
+        metrics.answered(route, request.method, response.status, request.operation.value, clock.boot() - begun_s)
+        return response
+
+    async def _answer(self, request: RawRequest) -> RawResponse:
         handler = self.local.find(request)
         if handler is not None:
             return await self.local.answer(handler, request)
         if request.path.startswith("/"):
             return RawResponse(404, b'{"errors":[]}\n')
         if self.member.sealed:
-            from .http.render import refused
-
             return refused(Refusal(503, "Vault is sealed"))
         return await self.flow.handle(request)
+
+    def _route_of(self, request: RawRequest) -> str:
+        """A path of our own or the type of a mount: never a path somebody chose."""
+        if self.local.find(request) is not None:
+            return request.path
+        if self.member.replica is None:
+            return "sealed"
+        routed = self.registry.route(self.member.view, request.path)
+        return "none" if routed is None else routed.mount.type
 
     async def _forwarded(self, request: RawRequest) -> RawResponse:
         handler = self.local.find(request)
@@ -206,6 +237,7 @@ class Node:
             await self._listen(self.config.api.locked_address, "locked")
         self._spawn(self.maintenance.run())
         self._spawn(self.audit.run())
+        self._spawn(self._measure_lag())
         if not self._single and not self.member.initialised:
             self._spawn(self._look_for_cluster())
         if self.config.seal.type == "static":
@@ -225,6 +257,7 @@ class Node:
             if not cert_file:
                 cert_file, key_file = self_signed(Path(self.config.node.data_dir), host)
             context = server_context(cert_file, key_file)
+            self._contexts.append((context, cert_file, key_file))
         server = HttpServer(
             self.handle,
             limits=http_limits(self.config),
@@ -237,6 +270,32 @@ class Node:
         )
         await server.start(host, port)
         self.servers.append(server)
+
+    async def _measure_lag(self) -> None:
+        """How late the loop is, every LAG_PERIOD_S."""
+        clock = self.member.clock
+        while True:
+            due_s = clock.boot() + LAG_PERIOD_S
+            await asyncio.sleep(LAG_PERIOD_S)
+            self.metrics.loop_lag.observe(max(0.0, clock.boot() - due_s))
+
+    def reload(self, config: Config) -> None:
+        """SIGHUP: log level, certificates of the listeners, audit files. Everything else needs a restart."""
+        configure(config.log.format, config.log.level, config.node.id)
+        self.audit.broker.rotate()
+        for context, cert_file, key_file in self._contexts:
+            try:
+                context.load_cert_chain(cert_file, key_file)
+            except (OSError, ssl.SSLError) as error:
+                log.error("the certificate stays the old one: %s", type(error).__name__)  # noqa: TRY400 - no excerpt
+        fixed = {
+            key
+            for key in FIELDS
+            if key not in RELOADABLE and self.config.value(key) != config.value(key)
+        }
+        if fixed:
+            log.warning("changed, and used only after a restart: %s", ", ".join(sorted(fixed)))
+        log.info("configuration reloaded")
 
     def _spawn(self, coroutine: Any) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(coroutine))
@@ -323,13 +382,28 @@ def trust_of(config: Config) -> Trust:
     )
 
 
-def serve(config: Config) -> int:
-    """Run until SIGTERM or SIGINT; the exit code."""
+def serve(config: Config, read_again: Callable[[], Config] | None = None) -> int:
+    """Run until SIGTERM or SIGINT; the exit code. SIGHUP takes what can change from `read_again`."""
     import uvloop
 
     configure(config.log.format, config.log.level, config.node.id)
     _die_with_parent()
-    return uvloop.run(_serve(config))
+    return uvloop.run(_serve(config, read_again))
+
+
+def _reload(node: Node, read_again: Callable[[], Config]) -> None:
+    try:
+        config = read_again()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the node goes on as it was
+        log.error("the configuration was not reloaded: %s", error)  # noqa: TRY400 - a sentence for the operator
+        return
+    node.reload(config)
+
+
+def _again(stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        os._exit(130)
+    stopping.set()
 
 
 def _die_with_parent() -> None:
@@ -344,7 +418,7 @@ def _die_with_parent() -> None:
         os._exit(0)
 
 
-async def _serve(config: Config) -> int:
+async def _serve(config: Config, read_again: Callable[[], Config] | None) -> int:
     loop = asyncio.get_running_loop()
     gc.set_threshold(*GC_THRESHOLDS)
     stopping = asyncio.Event()
@@ -356,6 +430,10 @@ async def _serve(config: Config) -> int:
     except (OSError, DamagedError, FolderError, ShimRefusedError) as error:
         log.critical("the node cannot start: %s", error)
         return 1
+    if read_again is not None:
+        loop.add_signal_handler(signal.SIGHUP, _reload, node, read_again)
+    for number in (signal.SIGTERM, signal.SIGINT):  # the second one does not wait
+        loop.add_signal_handler(number, _again, stopping)
     await stopping.wait()
     log.info("the node stops")
     await node.stop()

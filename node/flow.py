@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .audit_desk import AuditDesk
     from .audit_port import AuditPort
     from .indexes import IndexHeaders
+    from .metrics import Metrics
     from .registry import Registry, Routed
 
 RETRY_AFTER_S = 1
@@ -76,6 +77,7 @@ class Flow:
         self._forward = forward
         self._tasks: set[asyncio.Task[None]] = set()
         self._judge = Judge(member, registry)
+        self.metrics: Metrics | None = None
 
     async def handle(self, request: RawRequest) -> RawResponse:
         """The answer to a request below a mount. Never raises but for cancellation and broken invariants."""
@@ -192,6 +194,8 @@ class Flow:
             response = refused(refusal)
         if self._audit.enabled and not await self._audit.both(request, judged, answer, refusal):
             raise AuditFailedError
+        if self.metrics is not None:
+            self.metrics.reads["readindex"] += 1
         return self._indexes.add(response, index, "readindex") if request.token else response
 
     def _limited(self, view: View, request: RawRequest, now_ns: int) -> bool:

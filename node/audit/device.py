@@ -89,6 +89,7 @@ class Device:
         self._job: Job | None = None
         self._owed: _Owed | None = None
         self._is_open = False
+        self._is_new_file = False  # its first line is owed, and not for want of room: nobody has to offer one first
         self._is_blocked = False
         self._is_leaving = False  # nothing more is offered
         self._is_closed = False  # nothing more is begun
@@ -141,7 +142,7 @@ class Device:
             self._rotate = False  # now, not when it is done: another request may come while this one is under way
             rest = b"" if self._owed is None else self._owed.rest
             self._submit(partial(self._sink.rotate, rest), self._on_rotated)
-        elif self._queued.lines or self._owed is not None:
+        elif self._queued.lines or self._is_new_file:
             self._begin_write()
 
     def rotate(self) -> None:
@@ -230,6 +231,7 @@ class Device:
             self._failed_to_open(SinkError("the node is sealed"))
             return False
         self._owed = _Owed(line, line, found)
+        self._is_new_file = True
         return True
 
     # ---- rotating
@@ -258,6 +260,7 @@ class Device:
     # ---- writing
     def _begin_write(self) -> None:
         batch, self._queued = self._queued, Batch()
+        self._is_new_file = False
         before = self._chain.head
         try:
             lines = [self._chain.append(line) for line in batch.lines]

@@ -85,9 +85,14 @@ def server(
         )
     elif asked:
         raise click.UsageError(f"-{asked[0].replace('_', '-')} goes with -data DIR, not with a configuration file")
-    config = configured(files, os.environ, flags | flags_of(settings))
-    serve: Callable[[Config], int] = importlib.import_module("node.build").serve
-    return serve(config)
+    flags |= flags_of(settings)
+
+    def read() -> Config:
+        return configured(files, os.environ, flags)
+
+    config = read()
+    serve: Callable[[Config, Callable[[], Config]], int] = importlib.import_module("node.build").serve
+    return serve(config, read)
 
 
 def _was_given(ctx: click.Context, name: str) -> bool:
