@@ -37,6 +37,14 @@ class Judged:
     granting: tuple[str, ...] = ()
 
 
+class DeniedRefusal(Refusal):
+    """Whoever asks is known, and may not: audit says who."""
+
+    def __init__(self, judged: Judged) -> None:
+        super().__init__(403, "permission denied", wrapped=True)
+        self.judged = judged
+
+
 class Judge:
     """Judges for one node."""
 
@@ -86,7 +94,7 @@ class Judge:
         )
         sudo = decision.sudo or decision.is_root
         if not decision.allowed or (builtin.needs_sudo(request.path, operation) and not sudo):
-            raise Refusal(403, "permission denied", wrapped=True)
+            raise DeniedRefusal(Judged(routed, operation, token, self._caller(token, now_ns, sudo=False)))
         if routed is None and not local:
             raise no_handler(request.path)
         return Judged(routed, operation, token, self._caller(token, now_ns, sudo=sudo), decision.granting_policies)

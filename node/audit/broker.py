@@ -20,6 +20,7 @@ import msgspec
 
 from cluster import AuditDevice, AuditHead, StrongroomError
 
+from ..judge import DeniedRefusal, Judged
 from .batch import Waiter
 from .chain import Chain, Head
 from .device import Device
@@ -278,6 +279,8 @@ class Broker:
 def entry_of(request: RawRequest, judged: Judged | None, answer: Answer | None, refusal: Refusal | None) -> AuditEntry:
     """What the flow knows of a request, as audit wants it. `judged` is None where the caller may not go on."""
     entry = AuditEntry(request, allowed=judged is not None, answer=answer, refusal=refusal)
+    if judged is None and isinstance(refusal, DeniedRefusal):
+        judged = refusal.judged  # who was denied is known
     if judged is None:
         return entry
     entry.caller, entry.operation = judged.caller, judged.operation

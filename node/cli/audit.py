@@ -1,4 +1,4 @@
-"""`audit list`, `audit enable`, `audit disable`."""
+"""`audit list`, `audit enable`, `audit disable`; `audit verify` is in a file of its own."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ audit = LazyGroup(
         "list": ("audit", "list_", "list the devices"),
         "enable": ("audit", "enable", "enable a device"),
         "disable": ("audit", "disable", "disable a device"),
+        "verify": ("audit_verify", "verify", "check the chain of audit files"),
     },
-    absent={"verify": "is not available in this version; next: `strongroom audit list` names the files"},
 )
 
 

@@ -103,7 +103,7 @@ def built(monkeypatch):
     given = []
     for name, call in (("node.build", "serve"), ("node.dev", "run")):
         module = types.ModuleType(name)
-        setattr(module, call, lambda value: given.append(value) or 0)
+        setattr(module, call, lambda value, *_: given.append(value) or 0)
         monkeypatch.setitem(sys.modules, name, module)
     return given
 
