@@ -85,6 +85,10 @@ class Load:
             **latency_numbers(self.latencies_s),
         }
 
+    def stop(self) -> None:
+        """A load that has a time has come to its end."""
+        self._end_s = 0.0
+
     # ---- how often
     def _path(self) -> int | None:
         """The next path's number; None when the load is over."""

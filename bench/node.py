@@ -32,6 +32,7 @@ class BenchNode:
     def __init__(self, node: Node) -> None:
         self.node = node
         self._turns = Turns()
+        self._loads: list[Load] = []
 
     async def handle(self, asked: dict[str, Any]) -> dict[str, Any]:
         """One request. Raises what the work raises; the bench is told its type."""
@@ -39,7 +40,16 @@ class BenchNode:
         if do == "status":
             return self._status()
         if do == "load":
-            return await Load(self.node, **asked).run()
+            load = Load(self.node, **asked)
+            self._loads.append(load)
+            try:
+                return await load.run()
+            finally:
+                self._loads.remove(load)
+        if do == "load.stop":
+            for load in self._loads:
+                load.stop()
+            return {}
         if do == "turns.begin":
             self._turns.begin()
             return {}

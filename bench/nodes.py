@@ -64,10 +64,18 @@ class Nodes(Dev):
         shutil.rmtree(node.folder / "data")
 
     def serve(self, node: DevNode) -> None:
-        """A node that was started is unsealed and answers reads. Raises BenchError or DevError."""
+        """A node that was started is unsealed and answers reads. Raises BenchError, DevError or OSError."""
         self.wait_listening(node)
-        self._unseal_when_known(node)
+        wait_until(lambda: self._knows_its_cluster(node), f"{node.node_id} finds the cluster", READY_S)
+        for key in self.secrets["unseal_keys"]:
+            status, _ = self.request(node, "PUT", "/v1/sys/unseal", {"key": key}, timeout_s=READY_S)
+            if status != 200:
+                raise BenchError(f"{node.node_id} cannot be unsealed: {status}")
         wait_until(lambda: self.ready(node), f"{node.node_id} is ready", READY_S)
+
+    def _knows_its_cluster(self, node: DevNode) -> bool:
+        status, raw = self.request(node, "GET", "/v1/sys/seal-status")
+        return status == 200 and json.loads(raw)["initialized"] is True
 
     @staticmethod
     def socket(node: DevNode) -> Path:
@@ -122,9 +130,18 @@ class Nodes(Dev):
             raise BenchError(f"only {answer['count']} of {count} secrets were stored: {answer['failures']}")
         return answer
 
-    def request(self, node: DevNode, method: str, path: str, body: Any = None, token: str = "") -> tuple[int, bytes]:
+    def request(
+        self,
+        node: DevNode,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str = "",
+        timeout_s: float = ASK_S,
+    ) -> tuple[int, bytes]:
         """One HTTP request; `path` from the root. Raises OSError."""
-        connection = http.client.HTTPConnection(HOST, node.api_port, timeout=ASK_S)
+        connection = http.client.HTTPConnection(HOST, node.api_port, timeout=timeout_s)
         try:
             headers = {"X-Vault-Request": "true"} | ({"X-Vault-Token": token} if token else {})
             connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -141,7 +158,7 @@ class Nodes(Dev):
 
     def root(self, method: str, path: str, body: Any) -> dict[str, Any]:
         """One request with the root token at the first node. Raises BenchError."""
-        status, raw = self.request(self.nodes[0], method, f"/v1/{path}", body, self.secrets["root_token"])
+        status, raw = self.request(self.nodes[0], method, f"/v1/{path}", body, token=self.secrets["root_token"])
         if status >= 300:
             raise BenchError(f"{method} {path} was answered {status}")
         answer: dict[str, Any] = json.loads(raw) if raw else {}

@@ -26,7 +26,7 @@ from .links.transport import CallError, NotSentError, Tls, tls_contexts
 from .member import Member, MemberAddress, MemberSettings
 from .raft.chassis import Timing
 from .rehydrate import Rehydrate
-from .seams import SystemClock, SystemRandom
+from .seams import Clock, SystemClock, SystemRandom
 from .state import records, sweeps, write_ids
 from .state.machine import State
 from .state.records import (
@@ -62,6 +62,7 @@ __all__ = [
     "AuditDevice",
     "AuditHead",
     "CallError",
+    "Clock",
     "Config",
     "DamagedError",
     "Draft",

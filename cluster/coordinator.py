@@ -182,4 +182,4 @@ def adopt_cluster(member: Member, cluster_id: bytes, envelope: bytes, bootstrap:
     if not had:
         write_bootstrap(member.disk, bootstrap)
         write_file(member.disk, KEYRING, envelope)
-    member.init_state.finish(cluster_id, recovering=not had)
+    member.init_state.finish(cluster_id, lost_at_s=None if had else member.clock.wall_ns() // 1_000_000_000)

@@ -22,7 +22,7 @@ import msgspec
 
 from . import files
 from .clockwatch import skew_of_this_node
-from .errors import DamagedError, FatalError, NotInitialisedError, NotLeaderError, SealedError, StrongroomError
+from .errors import FatalError, NotInitialisedError, NotLeaderError, SealedError, StrongroomError
 from .folder import check_profile, lock_folder
 from .initialise import InitState, Store
 from .journal.ballot import read_ballot, write_ballot
@@ -35,12 +35,12 @@ from .links.transport import CallError, Identity, Links, NotSentError, Tls
 from .raft.boot import Opened, open_journal
 from .raft.chassis import Timing
 from .raft.log import DurableLog
-from .raft.replica import Replica, load
-from .raft.store import FileSnapshots, latest
+from .raft.loading import load_newest
+from .raft.replica import Replica
+from .raft.store import FileSnapshots
 from .seams import SystemClock, SystemDisk, SystemRandom
 from .state import records
 from .state.machine import State
-from .state.snapshot import Loader
 from .state.tables import Table
 from .values import ValueSealing
 
@@ -128,6 +128,7 @@ class Member:
         self._skew_checked_s = 0.0
         self._sealing = False
         self._lock_fd: int | None = None
+        self._damaged_snapshots: set[bytes] = set()
 
     # ---- what it is
     @property
@@ -242,7 +243,7 @@ class Member:
         return Identity(
             node_id=settings.node_id,
             cluster_name=settings.cluster_name,
-            incarnation=0 if replica is None else replica.log.ballot.incarnation,
+            incarnation=0 if replica is None else replica.log.incarnation,
             cluster_id=self.cluster_id,
             generation=self.generation,
             state=self.state_word,
@@ -286,21 +287,10 @@ class Member:
         self.on_unsealed()
 
     def _load(self, sealer: Sealer) -> tuple[State, Opened]:
-        digest_key = sealer.keyring.digest_key
-        state = State(digest_key)
-        found: tuple[int, int] | None = None
-        stored = latest(self.disk)
-        if stored is not None:
-            try:
-                loader = Loader(digest_key)
-                for _ in load(loader, stored.chunks(), sealer, stored.snapshot_id, stored.index, stored.term):
-                    pass
-                state, found = loader.finish(), (stored.index, stored.term)
-            except DamagedError:
-                log.exception("the newest snapshot is damaged: this node will be brought up by its peers")
-                state = State(digest_key)
-            finally:
-                stored.close()
+        state, found, damaged = load_newest(self.disk, sealer)
+        if damaged:
+            log.error("%d snapshots are damaged: an older one, or the peers, must do", len(damaged))
+        self._damaged_snapshots = damaged
         opened = open_journal(
             self.disk,
             segment_bytes=self.settings.segment_bytes,
@@ -341,7 +331,7 @@ class Member:
             raft_log,
             self.clock,
             self.random,
-            FileSnapshots(self.disk, writer),
+            FileSnapshots(self.disk, writer, self._damaged_snapshots),
             state,
             sealer,
             snapshot_index=state.applied_index,
@@ -511,7 +501,7 @@ class Member:
         replica.on_ballot_durable(sequence)
         if self.links is not None and replica.log.ballot_durable and before < sequence:
             for connection in list(self.links.connections):
-                if connection.standing and connection.incarnation_said not in {0, replica.log.ballot.incarnation}:
+                if connection.standing and connection.incarnation_said not in {0, replica.log.incarnation}:
                     connection.close()
 
     def _on_disconnected(self, peer: str) -> None:

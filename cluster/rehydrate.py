@@ -38,6 +38,8 @@ from .state.transaction import Draft
 from .state.view import View, look
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .member import Member
 
 log = logging.getLogger("strongroom.security")
@@ -57,6 +59,7 @@ class Rehydrate:
         self._challenges = Challenges()
         self._local: list[HandOut] = []
         self._seen: dict[str, float] = {}  # peer → when it was last known to be unsealed
+        self.on_event: Callable[..., None] = lambda _event, **_details: None
         self._start = member.clock.wall_ns() // 1_000_000  # names this start of the process
 
     def saw_unsealed(self, peer: str) -> None:
@@ -80,6 +83,7 @@ class Rehydrate:
         refusal = may_propose(request, standing)
         if refusal is not None:
             log.warning("the root key was not handed to %s: %s", peer, refusal)
+            self.on_event("hand-out refused", member=peer, why=refusal)
             raise HandOutRefusedError(refusal)
         await self._write_down(request, standing)
         standing = self._standing(peer, spki, fresh=fresh)
@@ -116,6 +120,7 @@ class Rehydrate:
     async def _write_down(self, request: Request, standing: Standing) -> None:
         fact = hand_out(request, standing)
         log.warning("the root key is handed to %s at %s", fact.node_id, fact.address)
+        self.on_event("hand-out", member=fact.node_id, address=fact.address, spki=fact.spki.hex())
         if not standing.majority:
             self._local.append(fact)
             return

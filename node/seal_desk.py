@@ -76,6 +76,7 @@ class SealDesk:
         self._unsealer: ShamirUnsealer | None = None
         self._busy = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_event: Callable[..., None] = lambda _event, **_details: None
         self.active_since_ns = 0
         self.audit_status: Callable[[], list[dict[str, Any]]] = list
 
@@ -165,6 +166,7 @@ class SealDesk:
             raise Refusal(400, "Vault is already initialized") from None
         except StrongroomError as error:
             raise Refusal(503, str(error), retry_after_s=1) from error
+        self.on_event("init", shares=shares, threshold=threshold, seal=self.seal_type)
         keys = [bytes(share) for share in new_seal.shares]
         new_seal.wipe()
         (member.settings.data_dir / INIT_SECRET).unlink(missing_ok=True)
@@ -217,7 +219,9 @@ class SealDesk:
         try:
             unsealed = self._unsealer.offer(key)
         except (InvalidShareError, WrongKeyError) as error:
+            self.on_event("unseal attempt", accepted=False)
             raise Refusal(400, str(error)) from error
+        self.on_event("unseal attempt", accepted=True, progress=0 if unsealed is not None else self.progress)
         if unsealed is not None:
             self._unsealer = None
             await member.open_with(unsealed)
@@ -243,6 +247,7 @@ class SealDesk:
     async def seal(self) -> None:
         """D3."""
         self._unsealer = None
+        self.on_event("seal")
         await self._member.seal(by_operator=True)
 
     async def seal_cluster(self) -> None:

@@ -18,7 +18,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--trace", action="store_true", help="print what happened")
     arguments = parser.parse_args()
-    seeds = [arguments.seed] if arguments.seed is not None else range(arguments.first, arguments.first + arguments.seeds)
+    first, count = (arguments.first, arguments.seeds) if arguments.seed is None else (arguments.seed, 1)
+    seeds = range(first, first + count)
     begun = time.perf_counter()
     stats: Counter[str] = Counter()
     bad = 0

@@ -12,18 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster.raft.chassis import CONFIGURATION, NO_OP
-from cluster.raft.replica import Replica
 from cluster.state import records, transaction
 from cluster.state.tables import EVERYTHING, Table
-
-from .world import World
 
 if TYPE_CHECKING:
     from cluster.keyring.sealing import Sealer
     from cluster.links.messages import Message
     from cluster.raft.boot import Opened
+    from cluster.raft.replica import Replica
 
     from .member import SimMember
+    from .world import World
 
 
 class Checks:

@@ -14,13 +14,12 @@ from cluster.state.tables import Table
 from cluster.state.transaction import Draft
 from cluster.state.view import look
 
-from .world import World
-
 if TYPE_CHECKING:
     from cluster.state.machine import Outcome
 
     from .checks import Checks
     from .member import SimMember
+    from .world import World
 
 REGISTERS = 6
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .world import World
-
 if TYPE_CHECKING:
     from .member import SimMember
     from .network import Network
+    from .world import World
 
 
 class Faults:
@@ -53,7 +52,7 @@ class Faults:
         return self.members[self.world.rng.randrange(len(self.members))]
 
     def crash(self) -> None:
-        """kill -9: the page cache survives."""
+        """SIGKILL: the page cache survives."""
         self._any().crash("kill")
 
     def power(self) -> None:

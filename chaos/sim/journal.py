@@ -7,7 +7,6 @@ events: a batch is written, a sync takes its time, the completion follows. A cra
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from cluster.journal import wal
@@ -16,12 +15,13 @@ from cluster.journal.ballot_file import BallotWriter
 from cluster.journal.snapshot_desk import SnapshotDesk
 from cluster.journal.writer import LogWriter
 
-from .world import World
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cluster.raft.boot import Opened
 
     from .disk import SimDisk
+    from .world import World
 
 WRITE_S = 0.0001
 T = TypeVar("T")

@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING
 from cluster.errors import DamagedError, FatalError
 from cluster.keyring.keyring import Keyring
 from cluster.keyring.sealing import Sealer
-from cluster.links import messages
 from cluster.raft.boot import open_journal
 from cluster.raft.chassis import LEADER, Timing
+from cluster.raft.loading import load_newest
 from cluster.raft.log import DurableLog
-from cluster.raft.replica import Replica, load
-from cluster.raft.store import FileSnapshots, latest
-from cluster.state.machine import State
-from cluster.state.snapshot import Loader
+from cluster.raft.replica import Replica
+from cluster.raft.store import FileSnapshots
 
 from .disk import SimDisk
 from .journal import SimWriter
 from .world import TICK_S, SimClock, SimRandom, World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cluster.links import messages
+
     from .checks import Checks
     from .network import Network
 
@@ -101,7 +103,7 @@ class SimMember:
         source = SimRandom(self.rng)
         sealer = Sealer(keyring(world.options.seed), source, GENERATION)
         is_alive = lambda: self.alive and self.life == life  # noqa: E731 - a closure over this life
-        state, snapshot = self._load_snapshot(sealer)
+        state, snapshot, damaged = load_newest(self.disk, sealer)
         try:
             opened = open_journal(
                 self.disk, segment_bytes=SEGMENT_BYTES, wall_ns=self.clock.wall_ns() // 10**6, snapshot=snapshot
@@ -121,11 +123,10 @@ class SimMember:
         if bootstrap:
             log.add(self.checks.bootstrap_entry(sealer), 1, 0)
         replica = self.replica = replica_class(
-            self.node_id, peers, timing, log, self.clock, source, FileSnapshots(self.disk, self.writer), state, sealer,
-            snapshot_index=state.applied_index,
+            self.node_id, peers, timing, log, self.clock, source,
+            FileSnapshots(self.disk, self.writer, damaged), state, sealer, snapshot_index=state.applied_index,
         )
-        if replica.commit_index < 1:
-            replica.commit_index = 1
+        replica.commit_index = max(replica.commit_index, 1)
         replica.batch_entries_max = options.batch_entries_max
         replica.window_bytes_max = options.window_bytes_max
         replica.log_entries_max = options.log_entries_max
@@ -142,15 +143,6 @@ class SimMember:
         self.checks.started(self, replica, opened)
         world.trace(self.node_id, "start", replica, "recovering" if replica.recovering else "")
         world.at(self.rng.random() * TICK_S, self._tick_loop, life)
-
-    def _load_snapshot(self, sealer: Sealer) -> tuple[State, tuple[int, int] | None]:
-        stored = latest(self.disk)
-        if stored is None:
-            return State(sealer.keyring.digest_key), None
-        loader = Loader(sealer.keyring.digest_key)
-        for _ in load(loader, stored.chunks(), sealer, stored.snapshot_id, stored.index, stored.term):
-            pass
-        return loader.finish(), (stored.index, stored.term)
 
     def crash(self, how: str, *, power: bool = False) -> None:
         """The process ends; with `power`, what was not synced may be lost too."""
@@ -176,13 +168,13 @@ class SimMember:
         self.world.violate("broken", self.node_id, why)
 
     # ---- events
-    def _guarded(self, call):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    def _guarded(self, call: Callable[..., None]) -> Callable[..., None]:
         def guarded(*arguments: object) -> None:
             self.guard(call, *arguments)
 
         return guarded
 
-    def guard(self, call, *arguments: object) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
+    def guard(self, call: Callable[..., None], *arguments: object) -> None:
         """Run a handler; a broken invariant ends the run, a failed disk this life."""
         try:
             call(*arguments)

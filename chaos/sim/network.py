@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from cluster.links import messages
 
-from .world import World
-
 if TYPE_CHECKING:
     from .member import SimMember
+    from .world import World
 
 OLD_BYTES_CHANCE = 0.3
 

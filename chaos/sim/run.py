@@ -13,7 +13,9 @@ from .options import Options, expand
 from .world import World
 
 
-def run(seed: int, replica_class: type[Replica] = Replica, *, trace: bool = False, options: Options | None = None) -> World:
+def run(
+    seed: int, replica_class: type[Replica] = Replica, *, trace: bool = False, options: Options | None = None
+) -> World:
     """The world after the run; `violations` is empty if everything held."""
     world = World(options or expand(seed), trace=trace)
     checks = Checks(world)

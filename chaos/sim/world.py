@@ -9,10 +9,12 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .options import Options
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .options import Options
 
 TICK_S = 0.02
 

@@ -7,17 +7,18 @@ and never over an existing one.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import ipaddress
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from .handshake import HandshakeError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -59,7 +60,7 @@ def certificate_der(pem_file: Path) -> bytes:
     return x509.load_pem_x509_certificate(pem_file.read_bytes()).public_bytes(Encoding.DER)
 
 
-def certificate_expiry(pem_file: Path) -> datetime.datetime:
+def certificate_expiry(pem_file: Path) -> dt.datetime:
     """When the first certificate of a PEM file ends (UTC)."""
     from cryptography import x509
 
@@ -132,15 +133,15 @@ def _name(common_name: str) -> x509.Name:
 def _builder(subject: str, issuer: x509.Name, public_key: Any, days: int) -> x509.CertificateBuilder:
     from cryptography import x509
 
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(_name(subject))
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=days))
     )
 
 

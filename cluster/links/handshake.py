@@ -9,17 +9,23 @@ Invariants
   H2  a proof is good for one pair of hellos and one pair of certificates, in one direction
   H3  two sides with keys that cannot prove them to each other do not talk
   H4  a peer that knows a higher incarnation of us than ours makes us take a higher one (our ballot was lost)
+  H5  a proof covers the hello as it was sent: a field that the listener does not know yet changes nothing
+  H6  members of different generations do not talk, though a restore may have kept the link key
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import StrongroomError
-from .messages import Hello, encode
 from .wire import FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .messages import Hello
 
 UNPROVEN_CALLS = frozenset({"init.promise", "init.store", "init.final", "state", "envelope", "peers.ask"})
 NONCE_BYTES = 32
@@ -31,9 +37,9 @@ class HandshakeError(StrongroomError):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One end, as the proof binds it: its hello and the SHA-256 of its certificate (32 bytes; empty in plain tests)."""
+    """One end, as the proof binds it: its hello as it stood on the wire, and the SHA-256 of its certificate."""
 
-    hello: Hello
+    hello: bytes
     fingerprint: bytes
 
 
@@ -51,9 +57,15 @@ def check_hello(hello: Hello, *, own_id: str, cluster_name: str, members: frozen
         raise HandshakeError("the hello is not whole")
 
 
+def check_same_cluster(hello: Hello, *, cluster_id: bytes, generation: bytes) -> None:
+    """H6; raises HandshakeError. For a proven link: a node without keys may not know either yet."""
+    if (hello.cluster_id, hello.generation) != (cluster_id, generation):
+        raise HandshakeError("the other end belongs to another generation of the cluster")
+
+
 def transcript(speaker: Side, listener: Side) -> bytes:
     """What the speaker's proof covers (H2)."""
-    parts = (encode(speaker.hello), speaker.fingerprint, encode(listener.hello), listener.fingerprint)
+    parts = (speaker.hello, speaker.fingerprint, listener.hello, listener.fingerprint)
     return b"strongroom link v1" + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 

@@ -12,9 +12,12 @@ Invariants
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ..errors import DamagedError
+from ..errors import DamagedError, StrongroomError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FRAME_BYTES_MAX = 64 * 1024
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
@@ -28,17 +31,20 @@ MORE = 1  # another frame of the same message follows
 DATA_LANE = 2  # else the control lane
 
 
+class OversizeError(StrongroomError):
+    """A message is longer than any peer accepts."""
+
+
 def frames(message: bytes, *, data_lane: bool) -> list[bytes]:
-    """The frames of one message, in order."""
+    """The frames of one message, in order. Raises OversizeError."""
     lane = DATA_LANE if data_lane else 0
     if len(message) <= PAYLOAD_BYTES_MAX:
         return [b"%b%b" % (_HEAD.pack(len(message) + 1, lane), message)]
     if len(message) > MESSAGE_BYTES_MAX:
-        raise ValueError("a message is longer than any peer accepts")
+        raise OversizeError(f"a message of {len(message)} bytes is longer than any peer accepts")
     out = []
-    view = memoryview(message)
     for at in range(0, len(message), PAYLOAD_BYTES_MAX):
-        part = view[at : at + PAYLOAD_BYTES_MAX]
+        part = message[at : at + PAYLOAD_BYTES_MAX]
         more = MORE if at + PAYLOAD_BYTES_MAX < len(message) else 0
         out.append(b"%b%b" % (_HEAD.pack(len(part) + 1, lane | more), part))
     return out

@@ -21,6 +21,7 @@ from ..errors import DamagedError, StrongroomError, UnavailableError, UnknownOut
 from ..keyring.sealing import entry_kind
 from ..links.messages import Ack, Append, Diverged
 from ..state import stamp, transaction
+from ..state.digest import DIGEST_BYTES
 from ..state.machine import Outcome, State
 from ..state.overlay import Overlay
 from ..state.tables import Table
@@ -58,7 +59,9 @@ class Applying(Snapshots):
         self._stamp_ns = 0
         self._stamp_boot_s = 0.0
         self._heard_stamp: tuple[int, float] = (0, 0.0)  # (the leader's stamp, own clock when it came)
-        self._digests: deque[tuple[int, int]] = deque(maxlen=DIGESTS_KEPT)
+        self._digests: deque[tuple[int, int]] = deque(maxlen=DIGESTS_KEPT)  # of consecutive indexes
+        self._digest_asked = 0  # as follower: the leader wants to compare at this index
+        self._digest_found: bytes | None = None
         self._checkpoint: tuple[int, bytes] = (0, b"")  # as leader: what followers compare with
         self._checkpoint_s = 0.0
         self._differing: set[str] = set()
@@ -69,9 +72,15 @@ class Applying(Snapshots):
         super().__init__(node_id, peers, timing, log, clock, source, store)
 
     # ---- opening
-    def admit(self, index: int, term: int, command: bytes) -> None:
+    def admit(self, index: int, entries: list[tuple[int, bytes]]) -> list[Any]:  # noqa: ARG002 - for watchers
         """A1."""
-        self._opened[index] = (term, self._open(term, command))
+        return [
+            (term, self._open(term, command)) if command[0] != NO_OP else None for term, command in entries
+        ]
+
+    def appended(self, index: int, opened: list[Any]) -> None:
+        """What was opened is kept until it is installed."""
+        self._opened.update((index + at, found) for at, found in enumerate(opened) if found is not None)
 
     def _open(self, term: int, command: bytes) -> Transaction:
         try:
@@ -101,6 +110,8 @@ class Applying(Snapshots):
             if self.is_leader:
                 self.overlay.applied(index, opened[1])
         self._digests.append((index, self.state.digest))
+        if index == self._digest_asked:
+            self._digest_found = self.state.digest.to_bytes(DIGEST_BYTES, "little")
         callback = self._waiting.pop(index, None)
         if callback is not None:
             self._answer(index, outcome, callback)
@@ -230,12 +241,8 @@ class Applying(Snapshots):
 
     # ---- digests (A4)
     def _digest_at(self, index: int) -> bytes | None:
-        for known, digest in reversed(self._digests):
-            if known == index:
-                return digest.to_bytes(16, "little")
-            if known < index:
-                return None
-        return None
+        at = index - self._digests[0][0] if self._digests else -1
+        return self._digests[at][1].to_bytes(DIGEST_BYTES, "little") if 0 <= at < len(self._digests) else None
 
     def extend_append(self, peer: str) -> dict[str, Any]:
         """Digest to compare with, stamp, and whose turn it is to take a snapshot."""
@@ -245,7 +252,7 @@ class Applying(Snapshots):
             if index != self._checkpoint[0]:
                 self._differing.clear()
                 self._agreeing.clear()
-            self._checkpoint = (index, digest.to_bytes(16, "little"))
+            self._checkpoint = (index, digest.to_bytes(DIGEST_BYTES, "little"))
             self._checkpoint_s = now
         return {
             "digest_index": self._checkpoint[0],
@@ -260,21 +267,27 @@ class Applying(Snapshots):
 
     def on_leader_info(self, message: Append) -> None:
         """What came with an accepted Append."""
-        self.digest_check = (message.digest_index, message.digest)
+        if message.digest_index != self._digest_asked:
+            self._digest_asked = message.digest_index
+            self._digest_found = self._digest_at(message.digest_index)
         if message.stamp_ns > self._heard_now_ns():
             self._heard_stamp = (message.stamp_ns, self.clock.boot())
 
     def extend_ack(self) -> dict[str, Any]:
         """What this node says of itself in every acknowledgement."""
-        index = self.digest_check[0]
-        digest = self._digest_at(index) if index else None
+        digest = self._digest_found
         return {
             "applied_index": self.applied_index,
-            "digest_index": index if digest is not None else 0,
+            "digest_index": 0 if digest is None else self._digest_asked,
             "digest": digest or b"",
-            "log_entries": len(self.log),
+            "wants_snapshot": self.wants_snapshot,
             "recovering": self.recovering,
         }
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """Whether the log behind the newest snapshot is long enough for another one."""
+        raise NotImplementedError
 
     def on_ack_info(self, peer: str, message: Ack) -> None:
         """Judge a follower's digest, or ourselves if a majority differs from us."""

@@ -8,7 +8,6 @@ replication.py, reads.py and snapshots.py; and
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FatalError, NotLeaderError, UnavailableError
@@ -30,6 +29,9 @@ from ..links.messages import (
 from .reads import Reads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..seams import Clock, Random
     from .chassis import Timing
     from .log import DurableLog
 
@@ -40,7 +42,7 @@ class Core(Reads):
     """Reads with proposals and dispatch."""
 
     def __init__(
-        self, node_id: str, peers: list[str], timing: Timing, log: DurableLog, clock: Any, source: Any
+        self, node_id: str, peers: list[str], timing: Timing, log: DurableLog, clock: Clock, source: Random
     ) -> None:
         self._handlers: dict[type[Message], Callable[[str, Any], None]] = {
             RequestVote: self.on_request_vote,

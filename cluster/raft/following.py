@@ -116,8 +116,7 @@ class Following(Election):
         except (DamagedError, msgspec.MsgspecError) as error:
             self.damaged_entries += 1
             raise DamagedError("an entry from the leader does not open") from error
-        if min(message.commit_index, match) > self.commit_index:
-            self.commit_index = min(message.commit_index, match)
+        self.commit_index = max(self.commit_index, min(message.commit_index, match))
         if self.recovering and self._clearing is None:
             self._notice_recovery(message, match)
         self._accept(peer, message, match)

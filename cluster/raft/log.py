@@ -94,9 +94,9 @@ class DurableLog(Journal):
         return self._entries[at][2] if 0 <= at < len(self._entries) else None
 
     def slice(self, first: int, count: int) -> list[Entry]:
-        """Up to `count` entries from index `first`, which the log holds."""
+        """Up to `count` entries from index `first`; none if the log begins later."""
         at = first - self._entries[0][1]
-        return self._entries[at : at + count]
+        return self._entries[at : at + max(0, count)] if at >= 0 else []
 
     def durable(self) -> int:
         """L2."""

@@ -131,7 +131,7 @@ class Reads(Replication):
             self._refuse(self._asking.popleft()[2], UnavailableError("no leader confirmed the read in time"))
         while self._confirming and self._confirming[0][2] < old:
             self._refuse(self._confirming.popleft()[3], UnavailableError("no majority confirmed the read in time"))
-        if self._applying and self._applying[0][1] < old:
+        if any(entry[1] < old for entry in self._applying):
             late = [entry for entry in self._applying if entry[1] < old]
             self._applying = [entry for entry in self._applying if entry[1] >= old]
             for _, _, callback in late:

@@ -4,23 +4,27 @@ Synchronous: no await, no task, no socket. `cluster/member.py` drives it from an
 Longer work (taking a snapshot, loading one) is a job that runs in slices of JOB_BUDGET_S, one slice a tick.
 
 Invariants
-  P1  at most one job runs; a snapshot is taken only in this node's turn, which the leader gives
-  P2  the log behind the newest snapshot is bounded: LOG_ENTRIES_MAX asks for a snapshot
+  P1  at most one job runs; a snapshot is taken only in this node's turn, which the leader gives, one member after the
+      other
+  P2  the log behind the newest snapshot is bounded: LOG_ENTRIES_MAX or LOG_BYTES_MAX asks for a snapshot
   P3  the whole configuration is the members' records of entry 1; changes of it do not exist yet
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import DamagedError, OverloadedError
 from ..state.snapshot import Loader, Snapshot
 from .applying import Applying
+from .loading import load
 from .snapshots import SnapshotStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from ..keyring.sealing import Sealer
+    from ..links.messages import Append
     from ..seams import Clock, Random
     from ..state.machine import State
     from .chassis import Timing
@@ -31,8 +35,8 @@ LOG_ENTRIES_MAX = 50_000
 LOG_BYTES_MAX = 96 * 1024 * 1024
 LOG_KEEP_ENTRIES = 4_096  # behind a snapshot, for followers that are only a little late
 TURN_S = 60.0
+RETRY_S = 5.0
 SNAPSHOT_BACKLOG_BYTES_MAX = 8 * 1024 * 1024
-UNSYNCED_BYTES_MAX = 64 * 1024 * 1024
 PROPOSALS_MAX = 16_384
 
 
@@ -45,16 +49,13 @@ class Store(SnapshotStore, Protocol):
     def chunks(self, snapshot_id: bytes) -> Iterator[bytes]: ...  # noqa: D102
     def remove_before(self, index: int) -> None: ...  # noqa: D102
 
-    @property
-    def backlog_bytes(self) -> int: ...  # noqa: D102
-
 
 class Replica(Applying):
     """See the module's paragraph."""
 
     log_entries_max = LOG_ENTRIES_MAX
+    log_bytes_max = LOG_BYTES_MAX
     log_keep_entries = LOG_KEEP_ENTRIES
-    unsynced_bytes_max = UNSYNCED_BYTES_MAX
     proposals_max = PROPOSALS_MAX
     store: Store
 
@@ -63,11 +64,14 @@ class Replica(Applying):
         store: Store, state: State, sealer: Sealer, snapshot_index: int = 0,
     ) -> None:
         self.snapshot_index = snapshot_index  # newest durable one
-        self._job: Iterator[None] | None = None
+        self._job: Iterator[bool] | None = None  # True: there is nothing to do in this turn
         self._taking: tuple[bytes, int, Snapshot] | None = None
         self._loaded: State | None = None
         self._turn: tuple[str, float] | None = None  # as leader: who may take a snapshot, until when
         self._my_turn = False
+        self._retake = False
+        self._kept_bytes = 0  # of the log, when it was last cut
+        self._take_after_s = 0.0
         self.space_ok = True
         self.on_state_replaced: Callable[[State], None] = lambda _state: None
         super().__init__(node_id, peers, timing, log, clock, source, store, state, sealer)
@@ -100,9 +104,8 @@ class Replica(Applying):
         if self._job is not None:
             self._run_job()
         self._give_turn()
-        if self._job is None and self._taking is None and self.wants_snapshot and (self.is_leader or self._my_turn):
-            if not self.is_leader or self.has_turn(self.node_id):
-                self.take_snapshot()
+        if self.wants_snapshot and (self.has_turn(self.node_id) if self.is_leader else self._my_turn):
+            self.take_snapshot()
 
     @property
     def busy(self) -> bool:
@@ -112,8 +115,8 @@ class Replica(Applying):
     def _run_job(self) -> None:
         assert self._job is not None
         end = self.clock.boot() + JOB_BUDGET_S
-        for _ in self._job:
-            if self.clock.boot() >= end:
+        for rest in self._job:
+            if rest or self.clock.boot() >= end:
                 return
         self._job = None
 
@@ -121,8 +124,16 @@ class Replica(Applying):
     @property
     def wants_snapshot(self) -> bool:
         """P2."""
+        if self._retake:
+            return True
         applied = self.applied_index - self.snapshot_index
-        return applied >= self.log_entries_max or (self.log.bytes > LOG_BYTES_MAX and applied > self.log_keep_entries)
+        return applied >= self.log_entries_max or (
+            applied > 0 and self.log.bytes - self._kept_bytes > self.log_bytes_max
+        )
+
+    def retake(self) -> None:
+        """See Snapshots."""
+        self._retake = True
 
     def _give_turn(self) -> None:
         if not self.is_leader:
@@ -130,27 +141,30 @@ class Replica(Applying):
         now = self.clock.boot()
         if self._turn is not None and now < self._turn[1] and self._needs_turn(self._turn[0]):
             return
-        needy = [peer for peer in (*self.peers, self.node_id) if self._needs_turn(peer)]
+        everybody = [*self.peers, self.node_id]
+        start = 0 if self._turn is None else everybody.index(self._turn[0]) + 1
+        needy = [peer for peer in (*everybody[start:], *everybody[:start]) if self._needs_turn(peer)]
         self._turn = (needy[0], now + TURN_S) if needy else None
 
     def _needs_turn(self, peer: str) -> bool:
         if peer == self.node_id:
             return self.wants_snapshot
-        progress = self.progress[peer]
-        return self.connected(peer) and progress.log_entries >= self.log_entries_max
+        return self.connected(peer) and self.progress[peer].wants_snapshot
 
     def has_turn(self, peer: str) -> bool:
         """P1."""
         return self._turn is not None and self._turn[0] == peer
 
-    def on_leader_info(self, message: object) -> None:
+    def on_leader_info(self, message: Append) -> None:
         """The turn comes with the leader's messages."""
-        super().on_leader_info(message)  # type: ignore[arg-type]
-        self._my_turn = message.turn  # type: ignore[attr-defined]
+        super().on_leader_info(message)
+        self._my_turn = message.turn
 
     def take_snapshot(self) -> bool:
-        """Begin a snapshot of the state at the applied index; False if a job is under way."""
-        if self._job is not None or self._taking is not None or self.applied_index <= self.snapshot_index:
+        """Begin a snapshot of the state at the applied index; False if a job is under way or there is one already."""
+        nothing_new = self.applied_index <= self.snapshot_index and not self._retake
+        busy = self._job is not None or self._taking is not None
+        if busy or nothing_new or self.clock.boot() < self._take_after_s:
             return False
         snapshot_id = self.source.bytes(8)
         snapshot = Snapshot(self.state)
@@ -161,7 +175,7 @@ class Replica(Applying):
         self.wake()
         return True
 
-    def _taking_job(self, snapshot_id: bytes, index: int, term: int, snapshot: Snapshot) -> Iterator[None]:
+    def _taking_job(self, snapshot_id: bytes, index: int, term: int, snapshot: Snapshot) -> Iterator[bool]:
         number = 0
         held: bytes | None = None
         for payload in snapshot.chunks():
@@ -169,14 +183,16 @@ class Replica(Applying):
                 self._store_chunk(snapshot_id, index, term, number, held, final=False)
                 number += 1
             held = payload
-            yield
+            yield False
             while self.store.backlog_bytes > SNAPSHOT_BACKLOG_BYTES_MAX:
-                yield
+                yield True
         assert held is not None
         self._store_chunk(snapshot_id, index, term, number, held, final=True)
         self.store.commit(snapshot_id)
 
-    def _store_chunk(self, snapshot_id: bytes, index: int, term: int, number: int, payload: bytes, *, final: bool) -> None:
+    def _store_chunk(
+        self, snapshot_id: bytes, index: int, term: int, number: int, payload: bytes, *, final: bool
+    ) -> None:
         chunk = self.sealer.seal_chunk(
             snapshot_id=snapshot_id,
             index=index,
@@ -194,7 +210,8 @@ class Replica(Applying):
         if self._taking is not None and self._taking[0] == snapshot_id:
             _, index, _ = self._taking
             self._taking = None
-            if index > self.snapshot_index:
+            if index > self.snapshot_index or self._retake:
+                self._retake = False
                 self.snapshot_index = index
                 self.store.remove_before(index)
                 self.cut_log()
@@ -202,19 +219,28 @@ class Replica(Applying):
         super().on_snapshot_durable(snapshot_id)
 
     def on_snapshot_refused(self, snapshot_id: bytes, why: str) -> None:
-        """An own snapshot could not be written: the next turn tries again."""
+        """An own snapshot could not be written: it is tried again after a while."""
         if self._taking is not None and self._taking[0] == snapshot_id:
             self._drop_job()
+            self._take_after_s = self.clock.boot() + RETRY_S
         super().on_snapshot_refused(snapshot_id, why)
 
     def cut_log(self) -> None:
         """S4, S5: only below the durable snapshot, nothing a follower is being brought up with."""
-        index = min(self.snapshot_index, max(self.log.base_index, self.snapshot_index - self.log_keep_entries))
+        index = self.snapshot_index
+        first = max(self.log.base_index + 1, index - self.log_keep_entries + 1)
+        kept_bytes = 0
+        for command, at, _ in reversed(self.log.slice(first, index - first + 1)):
+            kept_bytes += len(command)
+            if kept_bytes > self.log_bytes_max // 4:
+                break
+            index = at - 1
         pinned = self.pinned_index()
         if pinned is not None:
             index = min(index, pinned)
         if index > self.log.base_index:
             self.log.trim(index)
+        self._kept_bytes = self.log.bytes
 
     # ---- loading a received snapshot
     def begin_load(self, snapshot_id: bytes, index: int, term: int) -> None:
@@ -223,10 +249,15 @@ class Replica(Applying):
         self._job = self._loading_job(snapshot_id, index, term)
         self.wake()
 
-    def _loading_job(self, snapshot_id: bytes, index: int, term: int) -> Iterator[None]:
+    def _loading_job(self, snapshot_id: bytes, index: int, term: int) -> Iterator[bool]:
         loader = Loader(self.state.digest_key)
-        yield from load(loader, self.store.chunks(snapshot_id), self.sealer, snapshot_id, index, term)
-        self._loaded = loader.finish()
+        try:
+            for _ in load(loader, self.store.chunks(snapshot_id), self.sealer, snapshot_id, index, term):
+                yield False
+            self._loaded = loader.finish()
+        except (DamagedError, OSError):
+            self.load_failed()
+            return
         self.loaded()
 
     def cancel_load(self) -> None:
@@ -249,24 +280,9 @@ class Replica(Applying):
         self.overlay = type(self.overlay)(self.state)
         self._opened.clear()
         self._digests.clear()
+        self._digest_asked, self._digest_found = 0, None
         self.snapshot_index = self.state.applied_index
+        self._kept_bytes = 0
+        self._retake = False
         self.store.remove_before(self.snapshot_index)
         self.on_state_replaced(self.state)
-
-
-def load(
-    loader: Loader, chunks: Iterator[bytes], sealer: Sealer, snapshot_id: bytes, index: int, term: int
-) -> Iterator[None]:
-    """Feed sealed chunks to the loader, one a step. Raises DamagedError if one is missing, moved or does not open."""
-    expected = 0
-    final = False
-    for chunk in chunks:
-        number, final_here, payload = sealer.open_chunk(snapshot_id=snapshot_id, index=index, term=term, chunk=chunk)
-        if number != expected or final:
-            raise DamagedError("chunks of the snapshot are out of order")
-        expected += 1
-        final = final_here
-        loader.feed(payload)
-        yield
-    if not final:
-        raise DamagedError("the snapshot has no end")

@@ -5,12 +5,15 @@ Invariant: `latest` and `chunks` give complete, durable files only; what is bein
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
 from typing import TYPE_CHECKING, Protocol
 
-from ..journal.snapshot_file import SnapshotReader, latest_snapshot, open_snapshot, parse_name
+from ..errors import DamagedError
+from ..journal.snapshot_file import FOLDER, SnapshotReader, open_snapshot, parse_name
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
+
     from ..seams import Disk
 
 
@@ -53,9 +56,10 @@ class Stored:
 class FileSnapshots:
     """See replica.Store."""
 
-    def __init__(self, disk: Disk, writing: SnapshotWriting) -> None:
+    def __init__(self, disk: Disk, writing: SnapshotWriting, damaged: Iterable[bytes] = ()) -> None:
         self._disk = disk
         self._writing = writing
+        self._damaged = set(damaged)
 
     @property
     def backlog_bytes(self) -> int:
@@ -63,8 +67,12 @@ class FileSnapshots:
         return self._writing.snapshot_backlog_bytes
 
     def latest(self) -> Stored | None:
-        """The newest durable one."""
-        return latest(self._disk)
+        """The newest durable one that is not known to be damaged."""
+        return next(newest_first(self._disk, without=self._damaged), None)
+
+    def damaged(self, snapshot_id: bytes) -> None:
+        """Not given again; its file goes with the others when a newer one is there."""
+        self._damaged.add(snapshot_id)
 
     def begin(self, snapshot_id: bytes, index: int, term: int) -> None:
         """An own snapshot begins."""
@@ -103,7 +111,10 @@ class FileSnapshots:
         raise FileNotFoundError("the snapshot is gone")
 
 
-def latest(disk: Disk) -> Stored | None:
-    """The newest durable snapshot of a folder."""
-    name = latest_snapshot(disk)
-    return None if name is None else Stored(open_snapshot(disk, name))
+def newest_first(disk: Disk, *, without: Container[bytes] = ()) -> Iterator[Stored]:
+    """The durable snapshots of a folder, the newest first, each open; those without a readable head are left out."""
+    found = [(parsed, name) for name in disk.names(FOLDER) if (parsed := parse_name(name)) is not None]
+    for (_, snapshot_id), name in sorted(found, reverse=True):
+        if snapshot_id not in without:
+            with contextlib.suppress(DamagedError):
+                yield Stored(open_snapshot(disk, f"{FOLDER}/{name}"))

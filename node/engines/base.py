@@ -7,13 +7,15 @@ state. Refusals are raised as `Refusal`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from cluster import Draft, Mount, View, ValueSealing
+from cluster import Draft, Mount, ValueSealing, View
 
-from ..request import Answer, Operation, RawRequest
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..request import Answer, Operation, RawRequest
 
 
 @dataclass(slots=True)

@@ -130,7 +130,8 @@ class Server:
         """Every line this node wrote about the request."""
         if not self.audit_file.exists():
             return []
-        lines = (json.loads(line) for line in self.audit_file.read_bytes().splitlines() if line)
+        wanted = request_id.encode()
+        lines = (json.loads(line) for line in self.audit_file.read_bytes().splitlines() if wanted in line)
         return [line for line in lines if line.get("request", {}).get("id") == request_id]
 
 

@@ -79,10 +79,9 @@ class SmallFileSystem:
         self._filler = server.data / "filler"
 
     def take(self) -> None:
-        with self._filler.open("wb") as file, contextlib.suppress(OSError):
+        with self._filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(4096))
-                file.flush()
 
     def give_back(self) -> None:
         self._filler.unlink()

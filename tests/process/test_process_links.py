@@ -12,7 +12,7 @@ import pytest
 from cluster.links.certs import write_certificates
 from cluster.links.messages import Hello, Message, Ping, PreVote, Proof, decode, encode
 from cluster.links.wire import FORMAT, Reader, frames
-from tests.process.harness import CLUSTER_NAME, HOST, Cluster, Server
+from tests.process.harness import CLUSTER_NAME, HOST, Cluster, Server, make_cluster, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 TIMEOUT_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One cluster for everybody who is refused: nothing of it may change."""
+    with running(make_cluster(tmp_path_factory.mktemp("links"))) as started:
+        leader, term = started.leader(), started.statuses()["n1"]["term"]
+        yield started
+        assert started.leader() is leader
+        assert started.statuses()["n1"]["term"] == term
 
 
 def hello(node_id: str, cluster_name: str = CLUSTER_NAME) -> Hello:
@@ -61,39 +71,39 @@ def certs(cluster: Cluster) -> Path:
     return cluster.servers[0].folder.parent / "certs"
 
 
-def test_a_peer_port_says_nothing_without_tls(cluster: Cluster) -> None:
+def test_a_peer_port_says_nothing_without_tls(standing: Cluster) -> None:
     """Plain bytes get no plain answer: at most the alert of TLS."""
     for said in (frame(hello("n3")), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", bytes(64)):
-        with socket.create_connection((HOST, cluster["n1"].peer_port), TIMEOUT_S) as plain:
+        with socket.create_connection((HOST, standing["n1"].peer_port), TIMEOUT_S) as plain:
             received = heard(plain, said)
 
         assert received[:1] in {b"", b"\x15"}  # content type alert
         assert len(received) <= 7
 
 
-def test_a_client_without_a_certificate_is_refused(cluster: Cluster) -> None:
+def test_a_client_without_a_certificate_is_refused(standing: Cluster) -> None:
     """Whatever it says."""
-    with dial(cluster["n1"], context(certs(cluster), None, certs(cluster))) as link:
+    with dial(standing["n1"], context(certs(standing), None, certs(standing))) as link:
         received = heard(link, frame(hello("n3")))
 
     assert received == b""
 
 
-def test_a_certificate_of_another_authority_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_certificate_of_another_authority_is_refused(standing: Cluster, tmp_path: Path) -> None:
     """Same names, same cluster, another CA."""
     write_certificates(tmp_path / "other", {"n3": [HOST]}, None, CLUSTER_NAME)
-    with dial(cluster["n1"], context(tmp_path / "other", "n3", certs(cluster))) as link:
+    with dial(standing["n1"], context(tmp_path / "other", "n3", certs(standing))) as link:
         received = heard(link, frame(hello("n3")))
 
     assert received == b""
 
 
-def test_tls_1_2_is_refused_between_nodes(cluster: Cluster) -> None:
+def test_tls_1_2_is_refused_between_nodes(standing: Cluster) -> None:
     """Also with the right certificate."""
-    tls = context(certs(cluster), "n3", certs(cluster))
+    tls = context(certs(standing), "n3", certs(standing))
     tls.maximum_version = ssl.TLSVersion.TLSv1_2
 
-    with pytest.raises((ssl.SSLError, ConnectionError)), dial(cluster["n1"], tls):
+    with pytest.raises((ssl.SSLError, ConnectionError)), dial(standing["n1"], tls):
         pass
 
 
@@ -108,11 +118,11 @@ def test_tls_1_2_is_refused_between_nodes(cluster: Cluster) -> None:
     ],
 )
 def test_a_certificate_with_another_identity_is_refused(
-    cluster: Cluster, tmp_path: Path, certified: str, cluster_name: str, said: str, said_cluster: str
+    standing: Cluster, tmp_path: Path, certified: str, cluster_name: str, said: str, said_cluster: str
 ) -> None:
     """Signed by the right authority, and still not who it must be: no hello comes back."""
-    write_certificates(tmp_path / "made", {certified: [HOST]}, certs(cluster), cluster_name)
-    with dial(cluster["n1"], context(tmp_path / "made", certified, certs(cluster))) as link:
+    write_certificates(tmp_path / "made", {certified: [HOST]}, certs(standing), cluster_name)
+    with dial(standing["n1"], context(tmp_path / "made", certified, certs(standing))) as link:
         received = heard(link, frame(hello(said, said_cluster)))
 
     assert received == b""

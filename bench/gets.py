@@ -1,0 +1,85 @@
+"""HTTP reads of random secrets: one node on core 0 with wrk on core 1, and three nodes that prove each read fresh.
+
+A shell. The yardsticks run right before each line; processor time per request is the steadiest number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from . import nodes, wrk, yardsticks
+from .figures import Figure
+from .processes import HOST, BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from node.dev import DevNode
+
+    from .nodes import Nodes
+    from .options import Sizes
+    from .yardsticks import HttpServer
+
+GROUP = "gets"
+MISSING = "nginx is not installed here (apt install nginx-light)"
+
+
+def measure(sizes: Sizes, folder: Path) -> Iterator[Figure]:
+    """See the module's paragraph. Raises BenchError."""
+    if not wrk.there():
+        raise BenchError("wrk is not installed (apt install wrk)")
+    with contextlib.ExitStack() as stack:
+        nginx = stack.enter_context(yardsticks.nginx(folder / "nginx"))
+        hello = stack.enter_context(yardsticks.hello(folder / "hello"))
+        if nginx is not None and hello is not None:
+            beside = nginx.measure(sizes.yardstick_s)
+            yield Figure(GROUP, hello.name, hello.measure(sizes.yardstick_s).numbers, beside)
+        yield from _single(sizes, folder, nginx)
+        yield from _three(sizes, folder, nginx)
+
+
+def _single(sizes: Sizes, folder: Path, nginx: HttpServer | None) -> Iterator[Figure]:
+    many = sizes.connections[-1]
+    with nodes.running(folder / "single", count=1, core=0) as cluster:
+        cluster.fill(sizes.paths)
+        node = cluster.nodes[0]
+        yield _point(cluster, sizes, node, "GET, single node", many, nginx, core=1)
+        yield _point(cluster, sizes, node, "GET, single node, 1 connection", 1, nginx, core=1)
+        cluster.root("PUT", "sys/audit/file", {"type": "file", "options": {"file_path": "audit.log"}})
+        yield _point(cluster, sizes, node, "GET, single node, audit to a file", many, nginx, core=1)
+
+
+def _three(sizes: Sizes, folder: Path, nginx: HttpServer | None) -> Iterator[Figure]:
+    many = sizes.connections[-1]
+    with nodes.running(folder / "three") as cluster:
+        cluster.fill(sizes.paths)
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        yield _point(cluster, sizes, leader, "GET, leader of three", many, nginx)
+        yield _point(cluster, sizes, follower, "GET, follower of three", many, nginx)
+        yield _point(cluster, sizes, follower, "GET, follower of three, 1 connection", 1, nginx)
+
+
+def _point(
+    cluster: Nodes,
+    sizes: Sizes,
+    node: DevNode,
+    name: str,
+    connections: int,
+    nginx: HttpServer | None,
+    core: int | None = None,
+) -> Figure:
+    beside = None if nginx is None else nginx.measure(sizes.yardstick_s, connections)
+    report, cpu_us = wrk.measured(
+        f"http://{HOST}:{node.api_port}/",
+        cluster.pid(node),
+        connections=connections,
+        seconds=sizes.point_s,
+        script="get.lua",
+        environ={"BENCH_TOKEN": cluster.token, "BENCH_PATHS": str(sizes.paths)},
+        core=core,
+    )
+    note = f"{report.failed} of {report.requests} failed" if report.failed else ""
+    numbers = {**report.numbers(), "cpu_us": cpu_us}
+    return Figure(GROUP, name, numbers, beside, missing="" if beside else MISSING, note=note)

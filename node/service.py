@@ -1,0 +1,310 @@
+"""One node: member, engines, flow, audit, listeners and what runs beside them, wired together.
+
+A shell. Start: member and its links (peers can reach us) → listeners (health answers while sealed) → what opens the
+node by itself. Stop: hand over → drain → flush → wipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster import (
+    Member,
+    Mount,
+    Rehydrate,
+    StrongroomError,
+    Table,
+    clock_of,
+    find_cluster,
+    records,
+)
+
+from .audit_desk import AuditDesk
+from .auth.token_engine import TokenEngine
+from .config.document import FIELDS, split_address
+from .engines.kv1 import KvV1
+from .engines.kv2 import KvV2
+from .engines.system.backend import SystemBackend
+from .flow import Flow
+from .forward import Forwarder
+from .http.render import refused
+from .http.server import HttpServer
+from .indexes import IndexHeaders
+from .local import LocalPaths
+from .logs import configure
+from .maintenance import Maintenance
+from .metrics import Metrics
+from .registry import Registry
+from .request import RawRequest, RawResponse, Refusal
+from .seal_desk import SealDesk
+from .security_log import SecurityLog
+from .settings import http_limits, member_settings, trust_of
+from .status import Status
+from .tls import self_signed, server_context
+from .writes import WriteIds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .config import Config
+    from .engines.base import Engine
+
+log = logging.getLogger("strongroom.node")
+
+FIND_CLUSTER_S = 0.5
+LAG_PERIOD_S = 0.05
+RELOADABLE = frozenset({"log.level", "log.format", "api.tls_cert_file", "api.tls_key_file"})
+
+
+class Node:
+    """One process."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.member = Member(member_settings(config), clock=clock_of(config.profile))
+        dev = config.profile == "dev"
+        single = len(self.member.settings.members) == 1
+        self.desk = SealDesk(
+            self.member,
+            seal_type=config.seal.type,
+            peers=bool(config.seal.peers),
+            key_file=config.seal.key_file,
+            key_text=config.seal.key.reveal() if dev else "",
+            dev_mounts=dev and os.environ.get("STRONGROOM_DEV_SECRET_MOUNT") == "1",
+        )
+        self.status = Status(self.member, self.desk)
+        self.audit = AuditDesk(self.member, config)
+        self.desk.audit_status = self.audit.status
+        self._engines = self._make_engines()
+        self.registry = Registry(self._engine_for)
+        self.write_ids = WriteIds(self._sealing, self.member.random.bytes, config.dedupe.window_s)
+        self.indexes = IndexHeaders(self.member)
+        self.forwarder = Forwarder(
+            self.member,
+            timeout_s=config.limits.request_timeout_s,
+            per_peer_max=config.limits.forwards_per_peer,
+        )
+        self.flow = Flow(self.member, self.registry, self.audit, self.write_ids, self.indexes, self.forwarder.forward)
+        self.member.on_call = self.audit.call
+        self.forwarder.handler = self._forwarded
+        self.metrics = Metrics(self.member, self._root_tokens)
+        self.metrics.audit_failures = lambda: {one.path: one.failures_total for one in self.audit.broker.statuses()}
+        self.flow.metrics = self.metrics
+        self.local = LocalPaths(
+            self.member,
+            self.desk,
+            self.status,
+            self.flow,
+            self.metrics,
+            open_metrics=config.metrics.unauthenticated,
+        )
+        self.maintenance = Maintenance(
+            self.member, window_s=config.dedupe.window_s, entries_max=config.dedupe.entries_max
+        )
+        self.member.on_forward = self.forwarder.serve
+        self.rehydrate = Rehydrate(
+            self.member, enabled=bool(config.seal.peers), absence_max_s=config.seal.peers_max_absence_s
+        )
+        self.member.rehydrate = self.rehydrate
+        self.security = SecurityLog(self.member.settings.data_dir, config.node.id, self.member.clock)
+        self.security.to_devices = self._event_to_devices
+        self.rehydrate.on_event = self.security.record
+        self.desk.on_event = self._desk_event
+        self.member.on_unsealed = self._unsealed
+        self.member.on_sealed = self.registry.forget
+        self.member.state_listeners.append(self._state_replaced)
+        self.servers: list[HttpServer] = []
+        self._contexts: list[tuple[ssl.SSLContext, str, str]] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._single = single
+
+    # ---- parts
+    def _make_engines(self) -> dict[str, Engine]:
+        limits = self.config.limits
+        system = SystemBackend(audit_rules=self.audit.rules, leader_id=lambda: self.member.leader_id)
+        return {
+            "system": system,
+            "token": TokenEngine(),
+            "kv1": KvV1(value_bytes_max=limits.value_bytes),
+            "kv2": KvV2(versions_max=limits.versions_max, value_bytes_max=limits.value_bytes),
+        }
+
+    def _engine_for(self, mount: Mount) -> Engine | None:
+        if mount.type == "kv":
+            version = (mount.options or {}).get("version")
+            return self._engines["kv2" if version == "2" else "kv1"]
+        return self._engines.get(mount.type)
+
+    def _sealing(self) -> Any:
+        assert self.member.values is not None
+        return self.member.values
+
+    def _root_tokens(self) -> int:
+        replica = self.member.replica
+        if replica is None:
+            return 0
+        found = (records.decode(records.Token, record) for _, _, record in replica.state.items(Table.TOKEN))
+        return sum("root" in token.policies for token in found)
+
+    def _unsealed(self) -> None:
+        gc.freeze()  # what was loaded has no cycles: no collection needs to look at it
+        self.registry.forget()
+        self.member.view.listeners.append(self.registry.changed)
+        self.member.view.listeners.append(self.audit.on_change)
+        self.member.view.listeners.append(self.desk.on_change)
+        self.audit.forget()
+        self.member.running.on_lead = self._leads
+
+    def _state_replaced(self, state: Any) -> None:
+        self.registry.forget()
+        state.listeners.append(self.registry.changed)
+        state.listeners.append(self.audit.on_change)
+        state.listeners.append(self.desk.on_change)
+        self.audit.forget()
+
+    def _desk_event(self, event: str, **details: str | int | bool) -> None:
+        if event == "unseal attempt":
+            self.metrics.unseals["accepted" if details["accepted"] else "refused"] += 1
+        self.security.record(event, **details)
+
+    async def _event_to_devices(self, event: str, details: Mapping[str, str | int | bool]) -> None:
+        if self.audit.broker.enabled and self.member.replica is not None:
+            await self.audit.broker.event(event, details)
+
+    def _leads(self, leads: bool) -> None:
+        self.metrics.leader_changes += 1
+        self.desk.active_since_ns = self.member.clock.wall_ns() if leads else 0
+
+    # ---- requests
+    async def handle(self, request: RawRequest) -> RawResponse:
+        """Every request of every listener, counted."""
+        metrics, clock = self.metrics, self.member.clock
+        begun_s = clock.boot()
+        metrics.in_flight += 1
+        try:
+            response = await self._answer(request)
+        finally:
+            metrics.in_flight -= 1
+        route = self._route_of(request)
+        metrics.answered(route, request.method, response.status, request.operation.value, clock.boot() - begun_s)
+        return response
+
+    async def _answer(self, request: RawRequest) -> RawResponse:
+        handler = self.local.find(request)
+        if handler is not None:
+            return await self.local.answer(handler, request)
+        if request.path.startswith("/"):
+            return RawResponse(404, b'{"errors":[]}\n')
+        if self.member.sealed:
+            return refused(Refusal(503, "Vault is sealed"))
+        return await self.flow.handle(request)
+
+    def _route_of(self, request: RawRequest) -> str:
+        """A path of our own or the type of a mount: never a path somebody chose."""
+        if self.local.find(request) is not None:
+            return request.path
+        if self.member.replica is None:
+            return "sealed"
+        routed = self.registry.route(self.member.view, request.path)
+        return "none" if routed is None else routed.mount.type
+
+    async def _forwarded(self, request: RawRequest) -> RawResponse:
+        handler = self.local.find(request)
+        if handler is not None:
+            return await self.local.answer(handler, request)
+        return await self.flow.handle(request)
+
+    # ---- life
+    async def start(self) -> None:
+        """Links and listeners stand."""
+        await self.member.start()
+        self.desk.write_init_secret()
+        await self._listen(self.config.api.address, "main")
+        if self.config.api.locked_address:
+            await self._listen(self.config.api.locked_address, "locked")
+        self._spawn(self.maintenance.run())
+        self._spawn(self.audit.run())
+        self._spawn(self._measure_lag())
+        if not self._single and not self.member.initialised:
+            self._spawn(self._look_for_cluster())
+        if self.config.seal.type == "static":
+            self._spawn(self.desk.open_by_key_file())
+        if self.config.seal.peers and not self._single:
+            self._spawn(self.rehydrate.ask_until_open())
+        log.info("the node listens on %s, profile %s", self.config.api.address, self.config.profile)
+
+    async def _listen(self, address: str, listener: str) -> None:
+        split = split_address(address)
+        assert split is not None
+        host, port = split
+        api = self.config.api
+        context = None
+        if api.tls == "on":
+            cert_file, key_file = api.tls_cert_file, api.tls_key_file
+            if not cert_file:
+                cert_file, key_file = self_signed(Path(self.config.node.data_dir), host)
+            context = server_context(cert_file, key_file)
+            self._contexts.append((context, cert_file, key_file))
+        server = HttpServer(
+            self.handle,
+            limits=http_limits(self.config),
+            clock=self.member.clock,
+            random=self.member.random,
+            trust=trust_of(self.config),
+            ssl_context=context,
+            listener=listener,
+            on_fatal=lambda error: self.member.on_fatal(type(error).__name__),
+        )
+        await server.start(host, port)
+        self.servers.append(server)
+        self.security.record("listener", address=address, tls=context is not None, listener=listener)
+
+    async def _measure_lag(self) -> None:
+        """How late the loop is, every LAG_PERIOD_S."""
+        clock = self.member.clock
+        while True:
+            due_s = clock.boot() + LAG_PERIOD_S
+            await asyncio.sleep(LAG_PERIOD_S)
+            self.metrics.loop_lag.observe(max(0.0, clock.boot() - due_s))
+
+    def reload(self, config: Config) -> None:
+        """SIGHUP: log level, certificates of the listeners, audit files. Everything else needs a restart."""
+        configure(config.log.format, config.log.level, config.node.id)
+        self.audit.broker.rotate()
+        for context, cert_file, key_file in self._contexts:
+            try:
+                context.load_cert_chain(cert_file, key_file)
+            except (OSError, ssl.SSLError) as error:
+                log.error("the certificate stays the old one: %s", type(error).__name__)  # noqa: TRY400 - no excerpt
+        fixed = {key for key in FIELDS if key not in RELOADABLE and self.config.value(key) != config.value(key)}
+        if fixed:
+            log.warning("changed, and used only after a restart: %s", ", ".join(sorted(fixed)))
+        self.security.record("configuration reloaded", needs_restart=", ".join(sorted(fixed)))
+
+    def _spawn(self, coroutine: Any) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(coroutine))
+
+    async def _look_for_cluster(self) -> None:
+        """An empty node whose peers are initialised fetches the envelope and waits for its shares."""
+        while not self.member.initialised:
+            await asyncio.sleep(FIND_CLUSTER_S)
+            with contextlib.suppress(StrongroomError, OSError):
+                await find_cluster(self.member)
+        self.desk.write_init_secret()
+
+    async def stop(self) -> None:
+        """See the module's paragraph."""
+        for task in self._tasks:
+            task.cancel()
+        await self.member.hand_over()
+        for server in self.servers:
+            await server.stop(self.config.limits.drain_timeout_s)
+        await self.audit.close()
+        await self.member.stop()
