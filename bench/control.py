@@ -21,7 +21,7 @@ NAME = "bench.sock"
 
 
 async def listen(path: Path, handle: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]) -> asyncio.Server:
-    """Every line is a request; its answer is a line. A failure is answered by its type alone."""
+    """Every line is a request; its answer is a line, also if the work failed. `path` must not exist."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -33,12 +33,11 @@ async def listen(path: Path, handle: Callable[[dict[str, Any]], Awaitable[dict[s
             await writer.drain()
         writer.close()
 
-    path.unlink(missing_ok=True)
     return await asyncio.start_unix_server(serve, path, limit=LINE_BYTES_MAX)
 
 
 class Control:
-    """The bench's end of one conversation. `ask` may be split into `send` and `receive` to load several nodes at once."""
+    """The bench's end of one conversation; `send` and `receive` apart load several nodes at once."""
 
     def __init__(self, path: Path, timeout_s: float) -> None:
         self._socket = socket.socket(socket.AF_UNIX)

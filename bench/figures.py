@@ -6,6 +6,7 @@ Pure. Each number's name ends in its unit (`per_s`, `p50_ms`, `rss_mib`); the fi
 from __future__ import annotations
 
 import enum
+import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,11 @@ def quantile(ordered: Sequence[float], part: float) -> float:
     if not ordered:
         return 0.0
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The median of each number over rounds that have the same numbers."""
+    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
 
 
 def latency_numbers(latencies_s: Sequence[float]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """HTTP reads of random secrets: one node on core 0 with wrk on core 1, and three nodes that prove each read fresh.
 
-A shell. The yardsticks run right before each line; processor time per request is the steadiest number.
+A shell. The yardstick and the reads take turns, and the line has the medians; processor time per request is the
+steadiest number.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from . import nodes, wrk, yardsticks
-from .figures import Figure
+from .figures import Figure, Yardstick, medians
 from .processes import HOST, BenchError
 
 if TYPE_CHECKING:
@@ -70,16 +71,23 @@ def _point(
     nginx: HttpServer | None,
     core: int | None = None,
 ) -> Figure:
-    beside = None if nginx is None else nginx.measure(sizes.yardstick_s, connections)
-    report, cpu_us = wrk.measured(
-        f"http://{HOST}:{node.api_port}/",
-        cluster.pid(node),
-        connections=connections,
-        seconds=sizes.point_s,
-        script="get.lua",
-        environ={"BENCH_TOKEN": cluster.token, "BENCH_PATHS": str(sizes.paths)},
-        core=core,
-    )
-    note = f"{report.failed} of {report.requests} failed" if report.failed else ""
-    numbers = {**report.numbers(), "cpu_us": cpu_us}
-    return Figure(GROUP, name, numbers, beside, missing="" if beside else MISSING, note=note)
+    ours: list[dict[str, float]] = []
+    theirs: list[dict[str, float]] = []
+    failed = 0
+    for _ in range(sizes.get_rounds):
+        if nginx is not None:
+            theirs.append(nginx.measure(sizes.yardstick_s, connections).numbers)
+        report, cpu_us = wrk.measured(
+            f"http://{HOST}:{node.api_port}/",
+            cluster.pid(node),
+            connections=connections,
+            seconds=sizes.point_s,
+            script="get.lua",
+            environ={"BENCH_TOKEN": cluster.token, "BENCH_PATHS": str(sizes.paths)},
+            core=core,
+        )
+        failed += report.failed
+        ours.append({**report.numbers(), "cpu_us": cpu_us})
+    beside = None if nginx is None else Yardstick(nginx.name, medians(theirs))
+    note = f"{failed} requests failed" if failed else ""
+    return Figure(GROUP, name, medians(ours), beside, missing="" if beside else MISSING, note=note)

@@ -29,7 +29,7 @@ from .figures import latency_numbers
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from node.build import Node
+    from node.service import Node
 
 VALUE_BYTES = 1024
 POOL_BYTES = 1 << 20
@@ -171,7 +171,7 @@ class Load:
             mount=routed.mount,
         )
         plan = routed.engine.decide(context, request, routed.path)
-        node.write_ids.remember(view, plan.draft, request, token, plan, now_ns)
+        node.write_ids.remember(plan.draft, request, token, plan, now_ns)
         return plan.draft
 
     async def _whole(self, path: int) -> None:

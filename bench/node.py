@@ -1,22 +1,19 @@
 """A node of the product, with a load generator and a stop-watch in its process: `python -m bench.node TOML SOCKET`.
 
-A shell. The node is wired exactly as `strongroom server` wires it; the control socket is all that is added.
+A shell. The process is the one of `strongroom server`; the control socket is all that is added.
 """
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
+from node import build
 from node import config as configuration
-from node.build import Node
-from node.logs import configure
+from node.service import Node
 
 from . import control
 from .load import Load
@@ -84,24 +81,24 @@ class BenchNode:
         return {"seconds": time.perf_counter() - began_s}
 
 
-async def main(toml: Path, socket: Path) -> None:
-    """Serve until SIGTERM."""
+def main(toml: Path, socket: Path) -> int:
+    """Serve until SIGTERM; the exit code."""
     loaded = configuration.load([toml], {}, {})
     if loaded.problems:
         raise SystemExit("\n".join(loaded.problems))
-    configure(loaded.config.log.format, loaded.config.log.level, loaded.config.node.id)
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    node = Node(loaded.config)
-    await node.start()
-    server = await control.listen(socket, BenchNode(node).handle)
-    await stopping.wait()
-    server.close()
-    await node.stop()
+    socket.unlink(missing_ok=True)
+
+    class Measured(Node):
+        """The product's node and a control socket beside it."""
+
+        async def start(self) -> None:
+            """As the product's; then the socket stands."""
+            await super().start()
+            self.control = await control.listen(socket, BenchNode(self).handle)
+
+    build.Node = Measured  # type: ignore[misc]  # so that everything around it is the product's, too
+    return build.serve(loaded.config)
 
 
 if __name__ == "__main__":
-    from node.build import _die_with_parent
-
-    _die_with_parent()
-    uvloop.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from node.cli.dev import DevOptions
@@ -24,6 +23,7 @@ from .processes import HOST, BenchError, end, free_ports, pinned, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 READY_S = 60.0
 ASK_S = 5.0
@@ -49,7 +49,7 @@ class Nodes(Dev):
             )
 
     def kill(self, node: DevNode) -> None:
-        """kill -9."""
+        """The process is gone: kill -9."""
         assert node.process is not None
         node.process.kill()
         node.process.wait()

@@ -20,6 +20,7 @@ class Sizes:
     yardstick_s: float = 2.0
     writers: tuple[int, ...] = (1, 32, 256)
     connections: tuple[int, ...] = (1, 64)
+    get_rounds: int = 3  # of yardstick and reads in turn; the table has the medians
     paths: int = 100_000  # secrets that puts and gets choose among
     rounds: int = 20  # of failover
     yardstick_rounds: int = 5
@@ -34,6 +35,7 @@ QUICK = Sizes(
     yardstick_s=1.0,
     writers=(1, 32),
     connections=(1, 16),
+    get_rounds=1,
     paths=1_000,
     rounds=1,
     yardstick_rounds=1,

@@ -54,6 +54,7 @@ def _bars(axes: Axes, figures: list[Figure], number: str, title: str) -> None:
         axes.barh(place - 0.2, theirs, 0.4, color=THEIRS)
         axes.text(ours, place + 0.2, f" {number_text(ours)}", va="center", fontsize=6)
     axes.set_xscale("log")
+    axes.margins(x=0.15)
     axes.set_yticks(range(len(figures)), [figure.name for figure in reversed(figures)], fontsize=7)
 
 
@@ -75,4 +76,5 @@ def _targets(axes: Axes, results: Results, targets: Sequence[Target]) -> None:
         axes.text(reached, place, f" {number_text(one.value)} {one.verdict}", va="center", fontsize=6)
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_xscale("log")
+    axes.margins(x=0.35)
     axes.set_yticks(range(len(found)), [name for name, _ in reversed(found)], fontsize=7)

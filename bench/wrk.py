@@ -58,7 +58,7 @@ def _latency_ms(text: str, part: str) -> float:
 
 
 def there() -> bool:
-    """wrk is installed."""
+    """Whether wrk is installed."""
     return shutil.which("wrk") is not None
 
 

@@ -50,7 +50,7 @@ class HttpServer:
 
 @contextlib.contextmanager
 def nginx(folder: Path) -> Iterator[HttpServer | None]:
-    """nginx with one worker that returns 200; None if it is not installed."""
+    """One nginx with one worker that returns 200; None if it is not installed."""
     binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if binary is None or not wrk.there():
         yield None
@@ -67,7 +67,7 @@ def nginx(folder: Path) -> Iterator[HttpServer | None]:
 
 @contextlib.contextmanager
 def hello(folder: Path) -> Iterator[HttpServer | None]:
-    """aiohttp's hello-world on uvloop; None without wrk."""
+    """The hello-world of aiohttp on uvloop; None without wrk."""
     if not wrk.there():
         yield None
         return

@@ -1,12 +1,12 @@
 """One member of the cluster: its folder, its seal, its links, and the replica while it is unsealed.
 
-The shell around everything in this package: it owns the event loop's side of Raft (one thread, one loop) and is what
-`node` talks to. A sealed member takes no part in Raft; its links serve init and the fetching of the envelope only.
+The shell around everything in this package, and what `node` talks to; turns.py drives its replica. A sealed member
+takes no part in Raft; its links serve init and the fetching of the envelope only.
 
 Invariants
   M1  a member without keys holds no state; sealing wipes keys and state
   M2  nothing is awaited between `decide` and the entry standing in the log
-  M3  a broken invariant or a failed write ends the process through `on_fatal`, before anything more is acknowledged
+  M3  a broken invariant or a failed write ends the process (turns.py)
   M4  an empty member that finds an initialised peer becomes recovering, durably, before it takes part
 """
 
@@ -15,120 +15,71 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from . import files
-from .clockwatch import skew_of_this_node
-from .errors import FatalError, NotInitialisedError, NotLeaderError, SealedError, StrongroomError
+from .answering import answer
+from .errors import NotInitialisedError, NotLeaderError, StrongroomError
 from .folder import check_profile, lock_folder
-from .initialise import InitState, Store
+from .initialise import InitState
 from .journal.ballot import read_ballot, write_ballot
-from .journal.handle import Callbacks
 from .journal.parent import ChildWriter
 from .keyring.envelope import read_seal
 from .keyring.sealing import Sealer
-from .links.certs import public_key_sha256
-from .links.transport import CallError, Identity, Links, NotSentError, Tls
-from .raft.boot import Opened, open_journal
-from .raft.chassis import Timing
+from .links.transport import Identity, Links, NotSentError
+from .opening import open_files
 from .raft.log import DurableLog
-from .raft.loading import load_newest
 from .raft.replica import Replica
 from .raft.store import FileSnapshots
-from .seams import SystemClock, SystemDisk, SystemRandom
+from .seams import SystemDisk
+from .settings import MemberAddress, MemberSettings
 from .state import records
-from .state.machine import State
 from .state.tables import Table
+from .turns import Turns
 from .values import ValueSealing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from .keyring.envelope import SealConfig
     from .keyring.seal import Unsealed
-    from .links.messages import Call, Hello, Message
-    from .rehydrate import Rehydrate
+    from .links.messages import Call
+    from .raft.boot import Opened
     from .seams import Clock, Random
-    from .state.machine import Outcome
+    from .state.machine import Outcome, State
     from .state.transaction import Draft
     from .state.view import View
 
 log = logging.getLogger("strongroom.member")
 
-TICK_S = 0.01
-JOB_REST_S = 0.003
-SEGMENT_BYTES = 64 * 1024 * 1024
 HAND_OVER_S = 2.0
-SKEW_PERIOD_S = 0.5
 A = TypeVar("A")
 
 
-@dataclass(frozen=True, slots=True)
-class MemberAddress:
-    """Where a member is: (host, port) for peers, a URL for clients."""
-
-    peer: tuple[str, int]
-    api: str
-
-
-@dataclass(slots=True)
-class MemberSettings:
-    """Everything a member is told; times in seconds, sizes in bytes."""
-
-    node_id: str
-    cluster_name: str
-    data_dir: Path
-    members: dict[str, MemberAddress]
-    tls: Tls | None = None
-    certificate_der: bytes = b""
-    listen: tuple[str, int] | None = None
-    timing: Timing = field(default_factory=Timing)
-    profile: str = "production"
-    segment_bytes: int = SEGMENT_BYTES
-    unsynced_bytes_max: int = 64 * 1024 * 1024
-    read_timeout_s: float = 2.0
-    clock_skew_max_s: float = 2.0
-    version: str = ""
-
-
-class Member:
+class Member(Turns):
     """See the module's paragraph."""
 
     def __init__(
         self, settings: MemberSettings, *, clock: Clock | None = None, random: Random | None = None
     ) -> None:
-        self.settings = settings
-        self.clock: Clock = clock or SystemClock()
-        self.random: Random = random or SystemRandom()
+        super().__init__(settings, clock, random)
         self.disk = SystemDisk(settings.data_dir)
         self.init_state = InitState(self.disk)
-        self.links: Links | None = None
-        self.replica: Replica | None = None
         self.values: ValueSealing | None = None
         self.unsealed: Unsealed | None = None
         self.unsealed_s: float | None = None
         self.generation = b""
-        self.on_fatal: Callable[[str], None] = _exit_at_once
         self.on_forward: Callable[[str, bytes], Awaitable[bytes]] | None = None
         self.on_call: Callable[[str, str, bytes], Awaitable[bytes]] | None = None
         self.on_unsealed: Callable[[], None] = lambda: None
         self.on_sealed: Callable[[], None] = lambda: None
         self.state_listeners: list[Callable[[State], None]] = []  # told of a state that replaces the former
-        self.rehydrate: Rehydrate | None = None
         self.starting = False
         self._writer: ChildWriter | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._scheduled = False
-        self._known_incarnations: dict[str, int] = {}
-        self._skew_s = 0.0
-        self._skew_checked_s = 0.0
         self._sealing = False
         self._lock_fd: int | None = None
-        self._damaged_snapshots: set[bytes] = set()
 
     # ---- what it is
     @property
@@ -167,13 +118,6 @@ class Member:
         return b"" if found is None else found[1].cluster_id
 
     @property
-    def running(self) -> Replica:
-        """The replica; raises SealedError."""
-        if self.replica is None:
-            raise SealedError("this node is sealed")
-        return self.replica
-
-    @property
     def is_leader(self) -> bool:
         """This node believes that it leads and has applied its first entry."""
         return self.replica is not None and self.replica.noop_applied
@@ -191,11 +135,6 @@ class Member:
     def now_ns(self) -> int:
         """The cluster's time; raises SealedError."""
         return self.running.now_ns()
-
-    @property
-    def clock_skew_s(self) -> float:
-        """How far this node's wall clock is from the members' median."""
-        return self._skew_s
 
     # ---- life
     async def start(self) -> None:
@@ -225,7 +164,7 @@ class Member:
         if replica is None or not replica.is_leader or not replica.transfer_leadership():
             return
         end = self.clock.boot() + HAND_OVER_S
-        while replica.is_leader and self.clock.boot() < end:
+        while replica.is_leader and self.clock.boot() < end:  # noqa: ASYNC110 - a role is not an event
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
@@ -271,14 +210,15 @@ class Member:
             return
         self.starting = True
         try:
-            bootstrap = files.read_bootstrap(self.disk)
-            if bootstrap is None:
-                raise NotInitialisedError("this node has no entry 1")
+            bootstrap = self._bootstrap()
             self.generation = bootstrap.generation
             sealer = Sealer(unsealed.keyring, self.random, bootstrap.generation)
             loop = asyncio.get_running_loop()
-            state, opened = await loop.run_in_executor(None, self._load, sealer)
-            self._begin(unsealed, sealer, state, opened, bootstrap.entry)
+            state, opened, damaged = await loop.run_in_executor(None, self._open_files, sealer)
+            self._begin(unsealed, sealer, state, opened, damaged, bootstrap.entry)
+        except BaseException:
+            unsealed.wipe()  # M1: a start that failed leaves no keys
+            raise
         finally:
             self.starting = False
         if self.links is not None:
@@ -286,38 +226,26 @@ class Member:
         self._turn()  # entry 1 is applied before anybody asks
         self.on_unsealed()
 
-    def _load(self, sealer: Sealer) -> tuple[State, Opened]:
-        state, found, damaged = load_newest(self.disk, sealer)
-        if damaged:
-            log.error("%d snapshots are damaged: an older one, or the peers, must do", len(damaged))
-        self._damaged_snapshots = damaged
-        opened = open_journal(
-            self.disk,
-            segment_bytes=self.settings.segment_bytes,
-            wall_ns=self.clock.wall_ns(),
-            snapshot=found,
-        )
-        if opened.ballot.sealed_by_operator:
-            ballot = msgspec.structs.replace(opened.ballot, sealed_by_operator=False)
-            write_ballot(self.disk, opened.ballot_sequence + 1, ballot)
-            opened = _replace(opened, ballot=ballot, ballot_sequence=opened.ballot_sequence + 1)
-        return state, opened
+    def _bootstrap(self) -> files.Bootstrap:
+        bootstrap = files.read_bootstrap(self.disk)
+        if bootstrap is None:
+            raise NotInitialisedError("this node has no entry 1")
+        return bootstrap
 
-    def _begin(self, unsealed: Unsealed, sealer: Sealer, state: State, opened: Opened, entry: bytes) -> None:
-        settings = self.settings
-        callbacks = Callbacks(
-            on_synced=self._guarded(lambda replica, sequence: replica.on_log_synced(sequence)),
-            on_ballot=self._guarded(lambda _replica, sequence: self._ballot_durable(sequence)),
-            on_failed=lambda why: self._fatal(f"the journal failed: {why}"),
-            on_snapshot=self._guarded(lambda replica, snapshot_id: replica.on_snapshot_durable(snapshot_id)),
-            on_snapshot_refused=self._guarded(lambda replica, *refused: replica.on_snapshot_refused(*refused)),
-            on_space=self._guarded(lambda replica, there: replica.on_space(there)),
+    def _open_files(self, sealer: Sealer) -> tuple[State, Opened, set[bytes]]:
+        return open_files(
+            self.disk, sealer, segment_bytes=self.settings.segment_bytes, wall_ns=self.clock.wall_ns()
         )
+
+    def _begin(
+        self, unsealed: Unsealed, sealer: Sealer, state: State, opened: Opened, damaged: set[bytes], entry: bytes
+    ) -> None:
+        settings = self.settings
         writer = ChildWriter.start(
             settings.data_dir,
             segment_bytes=settings.segment_bytes,
             start=opened.start,
-            callbacks=callbacks,
+            callbacks=self._callbacks(),
             pass_fds=() if self._lock_fd is None else (self._lock_fd,),
         )
         raft_log = DurableLog(writer, opened)
@@ -331,7 +259,7 @@ class Member:
             raft_log,
             self.clock,
             self.random,
-            FileSnapshots(self.disk, writer, self._damaged_snapshots),
+            FileSnapshots(self.disk, writer, damaged),
             state,
             sealer,
             snapshot_index=state.applied_index,
@@ -351,7 +279,7 @@ class Member:
         self.values = ValueSealing(sealer)
         self._learn_salts(state)
         state.listeners.append(self._on_change)
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._on_timer)
+        self._start_timer()
 
     def _learn_salts(self, state: State) -> None:
         for key, _, record in state.items(Table.SALT):
@@ -391,8 +319,7 @@ class Member:
         try:
             await self.hand_over()
             self.replica = None
-            if self._timer is not None:
-                self._timer.cancel()
+            self._stop_timer()
             replica.lose_proposals()
             replica.refuse_all_reads()
             if self._writer is not None:
@@ -406,136 +333,8 @@ class Member:
         finally:
             self._sealing = False
 
-    # ---- the loop's side of Raft
-    def _guarded(self, call: Callable[..., None]) -> Callable[..., None]:
-        def guarded(*arguments: Any) -> None:
-            if self.replica is None:
-                return
-            try:
-                call(self.replica, *arguments)
-            except FatalError as error:
-                self._fatal(str(error))
-
-        return guarded
-
-    def _fatal(self, why: str) -> None:
-        log.critical("this node must stop: %s", why)
-        self.on_fatal(why)
-
-    def _on_broken(self, why: str) -> None:
-        log.critical("this node seals itself and keeps its files: %s", why)
-        asyncio.get_running_loop().create_task(self.seal(by_operator=False))
-
-    def _wake(self) -> None:
-        if not self._scheduled and self.replica is not None:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._turn)
-
-    def _turn(self) -> None:
-        self._scheduled = False
-        replica = self.replica
-        if replica is None:
-            return
-        try:
-            replica.tick()
-        except FatalError as error:
-            self._fatal(str(error))
-            return
-        if replica.busy:
-            asyncio.get_running_loop().call_later(JOB_REST_S, self._wake)
-
-    def _on_timer(self) -> None:
-        replica = self.replica
-        if replica is None:
-            return
-        now = self.clock.boot()
-        if self.links is not None and now - self._skew_checked_s > SKEW_PERIOD_S:
-            self._skew_checked_s = now
-            heard = [skew for peer, skew in self.links.skew_ns.items() if replica.connected(peer)]
-            suspected_ns = 0 if replica.clock_is_sane else int(self._skew_s * 1e9)
-            self._skew_s = skew_of_this_node(heard, suspected_ns=suspected_ns) / 1e9
-            sane = abs(self._skew_s) <= self.settings.clock_skew_max_s
-            if sane != replica.clock_is_sane:
-                log.warning("the wall clock of this node is %.1f s off the members' median", self._skew_s)
-            replica.clock_is_sane = sane
-        self._turn()
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._on_timer)
-
-    def _wall_is_trusted(self) -> bool:
-        """A majority of the members, this node among them, has nearly the same wall clock."""
-        if self.links is None:
-            return True
-        limit_ns = self.settings.clock_skew_max_s * 1e9
-        near = 1 + sum(
-            abs(skew) <= limit_ns for peer, skew in self.links.skew_ns.items() if self.running.connected(peer)
-        )
-        return near >= self.running.quorum
-
-    def _send(self, peer: str, message: Message) -> bool:
-        return self.links is not None and self.links.send(peer, message)
-
-    def _on_message(self, peer: str, message: Message) -> None:
-        if self.replica is None:
-            return
-        try:
-            self.replica.receive(peer, message)
-        except FatalError as error:
-            self._fatal(str(error))
-
-    def _on_connected(self, peer: str, hello: Hello) -> None:
-        replica = self.replica
-        if replica is None:
-            return
-        self._known_incarnations[peer] = max(self._known_incarnations.get(peer, 0), hello.incarnation)
-        if hello.known_incarnation > replica.log.ballot.incarnation:
-            replica.log.write_ballot(incarnation=hello.known_incarnation + 1)  # spoken only once it is durable
-            return
-        replica.on_connected(peer)
-        if self.rehydrate is not None:
-            self.rehydrate.saw_unsealed(peer)
-        self._wake()
-
-    def _ballot_durable(self, sequence: int) -> None:
-        replica = self.running
-        before = replica.log.ballot_done
-        replica.on_ballot_durable(sequence)
-        if self.links is not None and replica.log.ballot_durable and before < sequence:
-            for connection in list(self.links.connections):
-                if connection.standing and connection.incarnation_said not in {0, replica.log.incarnation}:
-                    connection.close()
-
-    def _on_disconnected(self, peer: str) -> None:
-        if self.replica is not None:
-            if self.rehydrate is not None:
-                self.rehydrate.saw_unsealed(peer)
-            self.replica.on_disconnected(peer)
-            self._wake()
-
-    # ---- calls between members
     async def _on_call(self, peer: str, proven: bool, call: Call, certificate: bytes) -> bytes:
-        if call.method == "forward" and proven and self.on_forward is not None:
-            return await self.on_forward(peer, call.body)
-        if call.method == "peers.ask" and self.rehydrate is not None:
-            return await self.rehydrate.answer(peer, call.body, certificate)
-        if call.method == "state":
-            return msgspec.msgpack.encode([self.state_word, self.cluster_id, self.sealed_by_operator])
-        if call.method == "envelope":
-            bootstrap = files.read_bootstrap(self.disk)
-            if not self.initialised or bootstrap is None:
-                raise NotInitialisedError("this node has no keyring yet")
-            return msgspec.msgpack.encode([self.cluster_id, self.envelope, bootstrap])
-        if call.method == "init.promise":
-            self.init_state.promise(msgspec.msgpack.decode(call.body, type=int))
-            return public_key_sha256(self.settings.certificate_der)
-        if call.method == "init.store":
-            self.init_state.store(msgspec.msgpack.decode(call.body, type=Store))
-            return b""
-        if call.method == "init.final":
-            self.init_state.finish(call.body)
-            return b""
-        if proven and self.on_call is not None:
-            return await self.on_call(peer, call.method, call.body)
-        raise CallError("unknown method", b"")
+        return await answer(self, peer, proven, call, certificate)
 
     # ---- serving
     async def write(self, decide: Callable[[View, int], tuple[Draft, A]]) -> tuple[int, A]:
@@ -594,16 +393,6 @@ class Member:
     def step_down(self) -> bool:
         """Begin to hand over; False unless this node leads."""
         return self.running.transfer_leadership()
-
-
-def _exit_at_once(_why: str) -> None:
-    os._exit(70)
-
-
-def _replace(opened: Opened, **fields: Any) -> Opened:
-    import dataclasses
-
-    return dataclasses.replace(opened, **fields)
 
 
 __all__ = ["Member", "MemberAddress", "MemberSettings", "NotSentError"]

@@ -227,7 +227,13 @@ class Flow:
             raise AuditFailedError
         if refusal is None and request.path.startswith("sys/audit/"):
             await self._desk.before(request)
-        index, done = await member.write(lambda view, now_ns: self._decide(view, now_ns, request))
+        try:
+            index, done = await member.write(lambda view, now_ns: self._decide(view, now_ns, request))
+        except StrongroomError as error:
+            failed = Refusal(504 if isinstance(error, UnknownOutcomeError) else 503, str(error))
+            if self._audit.enabled and not await self._audit.response(request, judged, None, failed):
+                raise AuditFailedError from error
+            raise
         return await self._applied(request, judged, index, done)
 
     def _decide(self, view: View, now_ns: int, request: RawRequest) -> tuple[Draft, Any]:

@@ -21,7 +21,7 @@ from cluster import (
     UnknownOutcomeError,
 )
 
-from .request import WRITES, Body, Operation, RawRequest, RawResponse
+from .request import Body, Operation, RawRequest, RawResponse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 LEADER_WAIT_S = 1.5
 POLL_S = 0.02
-WRITES_BY_VERB = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+BAD_FRAME = "bad frame"
+REFUSED = frozenset({"unproven", "overloaded", "unknown method", BAD_FRAME})  # before anything was done
+ELSEWHERE = frozenset({NotLeaderError.__name__, SealedError.__name__})  # the same, and another node may lead
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True):
@@ -156,16 +158,14 @@ class Forwarder:
             data = await member.forward(body, self._timeout_s)
         except NotSentError:
             raise
-        except UnavailableError as error:
-            if request.operation in WRITES or request.method in WRITES_BY_VERB:
-                raise UnknownOutcomeError("the link to the leader broke after the request had left") from error
-            raise
+        except UnavailableError as error:  # a read, too: it is forwarded because it costs its token a use
+            raise UnknownOutcomeError("the link to the leader broke after the request had left") from error
         except CallError as error:
-            if error.error == UnknownOutcomeError.__name__:
-                raise UnknownOutcomeError("the leader does not know the outcome") from error
-            if error.error in {NotLeaderError.__name__, SealedError.__name__}:
+            if error.error in ELSEWHERE:
                 raise NotLeaderError(None) from error
-            raise UnavailableError("the leader refused the request") from error
+            if error.error in REFUSED:
+                raise UnavailableError("the leader refused the request") from error
+            raise UnknownOutcomeError("the leader does not know the outcome") from error
         answer = _answer(data)
         return RawResponse(answer.status, answer.body, answer.headers, answer.content_type, answer.lines)
 
@@ -174,7 +174,11 @@ class Forwarder:
         if not self._member.is_leader:
             raise NotLeaderError(self._member.leader_id)
         assert self.handler is not None
-        response = await self.handler(unpack(body, peer))
+        try:
+            request = unpack(body, peer)
+        except (msgspec.MsgspecError, ValueError):
+            raise CallError(BAD_FRAME, b"") from None
+        response = await self.handler(request)
         return _encode(
             AnswerFrame(response.status, response.body, response.headers, response.content_type, response.lines)
         )

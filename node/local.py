@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cluster import Member, SealedError, StrongroomError, UnavailableError
+from cluster import Member, SealedError, StrongroomError, UnavailableError, UnknownOutcomeError
 
 from . import metrics as metrics_room
 from .engines.system.routes import unsupported_operation
@@ -69,6 +69,8 @@ class LocalPaths:
             return refused(refusal)
         except SealedError:
             return refused(Refusal(503, "Vault is sealed"))
+        except UnknownOutcomeError:
+            return refused(Refusal(504, "the outcome of the request is unknown"), applied="unknown")
         except StrongroomError as error:
             return refused(Refusal(503, str(error), retry_after_s=1), applied="no")
 
@@ -132,14 +134,19 @@ class LocalPaths:
         whole = _object(request).get("cluster") is True
         if whole and not self._member.is_leader and request.forwarded_from is None:
             return await self._flow.elsewhere(request)
-        return await self._flow.judged(request, self._do_seal)
+        allowed = False
 
-    async def _do_seal(self, request: RawRequest) -> Answer:
-        if _object(request).get("cluster") is True:
-            await self._desk.seal_cluster()
-        else:
+        async def do(_request: RawRequest) -> Answer:
+            nonlocal allowed
+            allowed = True
+            if whole:
+                await self._desk.seal_cluster()
+            return Answer()
+
+        response = await self._flow.judged(request, do)
+        if allowed and not whole:  # behind the audit record, which needs keys, and even if no device took it
             self._flow.after_answer(self._desk.seal)
-        return Answer()
+        return response
 
     async def _step_down(self, request: RawRequest) -> RawResponse:
         if request.method not in UPDATES:

@@ -59,6 +59,7 @@ OPEN_PERIOD_S = 0.5
 SERVES_S = 3.0
 LINKED_S = 0.5
 POLL_S = 0.02
+ANSWERS_S = 0.25  # between a seal of the cluster and its effect: the answer to it passes through nodes it seals
 
 
 class SealDesk:
@@ -270,10 +271,15 @@ class SealDesk:
                 done = read_file(self._member.disk, CLUSTER_SEAL_FILE)
                 if done is not None and int(done) >= time_ns:
                     continue  # a replay of what this node did in an earlier life
-                write_file(self._member.disk, CLUSTER_SEAL_FILE, b"%d" % time_ns)
-                task = asyncio.get_running_loop().create_task(self.seal())
+                task = asyncio.get_running_loop().create_task(self._carry_out(time_ns))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+
+    async def _carry_out(self, time_ns: int) -> None:
+        """What is being answered leaves; then the node is sealed, and only then that is remembered as done."""
+        await asyncio.sleep(ANSWERS_S)
+        await self.seal()
+        write_file(self._member.disk, CLUSTER_SEAL_FILE, b"%d" % time_ns)
 
 
 def _write_private(path: Path, text: str) -> None:

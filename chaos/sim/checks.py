@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cluster.links.messages import Ack
 from cluster.raft.chassis import CONFIGURATION, NO_OP
-from cluster.state import records, transaction
+from cluster.state import invariants, records, transaction
 from cluster.state.tables import EVERYTHING, Table
 
 if TYPE_CHECKING:
@@ -86,8 +87,6 @@ class Checks:
 
     def sent(self, member: SimMember, message: Message) -> None:
         """Remember what is promised."""
-        from cluster.links.messages import Ack
-
         if not isinstance(message, Ack):
             return
         if self.lives.setdefault((member.number, message.incarnation), member.life) != member.life:
@@ -146,12 +145,7 @@ class Checks:
                 return
             if replica.recovering:
                 self.world.violate("still recovering", member.node_id)
-            try:
-                from cluster.state import invariants
-                problems = invariants.check(replica.state)
-            except ImportError:
-                problems = []
-            if problems:
+            if problems := invariants.check(replica.state):
                 self.world.violate("invariants", member.node_id, problems[0])
         ends = {replica.applied_index for _, replica in replicas if replica is not None}
         if len(ends) != 1:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .world import World
 
 REGISTERS = 6
+HEALED_SHARE = 0.25  # after healing, writes only have to show that they are possible
 
 
 def register_key(number: int) -> bytes:
@@ -47,7 +48,7 @@ class Clients:
         self._stopped = True
 
     def _next(self, rate: float) -> float:
-        return self.world.rng.expovariate(rate)
+        return self.world.rng.expovariate(rate * HEALED_SHARE if self.world.healed else rate)
 
     def write(self) -> None:
         """A burst at whoever believes it leads."""

@@ -35,7 +35,6 @@ SEGMENT_BYTES = 64 * 1024
 GENERATION = b"generation-sim-1"
 CLUSTER_ID = b"cluster-id-sim-1"
 HEARTBEAT_S = 0.05
-WAKE_S = 0.0002
 
 
 class SimReplica(Replica):
@@ -184,7 +183,7 @@ class SimMember:
     def _wake(self) -> None:
         if not self._wake_pending:
             self._wake_pending = True
-            self.world.at(WAKE_S, self._woken, self.life)
+            self.world.at(self.world.options.turn_s, self._woken, self.life)
 
     def _woken(self, life: int) -> None:
         self._wake_pending = False

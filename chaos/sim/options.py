@@ -19,6 +19,7 @@ class Options:
     heal_s: float
     writes_per_s: float
     reads_per_s: float
+    turn_s: float  # from waking a node to its turn
     delay_s: float  # typical one-way delay of a link
     spike_chance: float  # of a message to be late
     spike_s: float
@@ -57,17 +58,18 @@ def expand(seed: int) -> Options:
     return Options(
         seed=seed,
         nodes=5 if rng.random() < 0.2 else 3,
-        chaos_s=12.0,
-        heal_s=8.0,
+        chaos_s=9.0,
+        heal_s=7.0,
         writes_per_s=rng.choice((20.0, 40.0, 80.0)),
         reads_per_s=20.0,
+        turn_s=rng.choice((0.0002, 0.001, 0.004)),
         delay_s=rng.choice((0.0005, 0.002, 0.008)),
         spike_chance=rng.choice((0.0, 0.01, 0.03)),
         spike_s=rng.choice((0.05, 0.5, 2.0)),
         datagram=datagram,
         loss=0.05 if datagram else 0.0,
         duplicates=0.05 if datagram else 0.0,
-        fault_s=rng.choice((0.4, 0.8, 1.6)),
+        fault_s=rng.choice((0.3, 0.6, 1.2)),
         crash_chance=0.2,
         power_chance=0.15,
         blackout_chance=0.05,
@@ -82,7 +84,7 @@ def expand(seed: int) -> Options:
         drift=rng.choice((0.0, 0.005, 0.02)),
         batch_entries_max=rng.choice((2, 8)) if small else 4096,
         window_bytes_max=2000 if small else 4 * 1024 * 1024,
-        log_entries_max=rng.choice((20, 60)) if compacting else 50_000,
+        log_entries_max=rng.choice((30, 120)) if compacting else 50_000,
         log_keep_entries=rng.choice((0, 5, 20)) if compacting else 4096,
         snapshot_part_bytes=rng.choice((300, 2000)),
     )

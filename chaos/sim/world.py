@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .options import Options
 
-TICK_S = 0.02
+TICK_S = 0.025
 
 
 class SimClock:

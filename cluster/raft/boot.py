@@ -5,7 +5,8 @@ speak at once.
 
 Invariants
   B1  the incarnation of a life is higher than that of every earlier one, and durable before it speaks
-  B2  found damaged or missing: the ballot that says `recovering` is durable before the log is cut
+  B2  found damaged or missing: the ballot that says `recovering` is durable before the log is cut; a log with entries
+      that the ballot does not know of means that the ballot was lost, and that is no better
   B3  term and vote are never forgotten; a later term in the log makes the vote void (log.py)
   B4  a log that starts above every snapshot, or does not meet the newest one, gives way to it
 Source: Raft thesis 3.8, 5.1.
@@ -58,20 +59,19 @@ def open_journal(disk: Disk, *, segment_bytes: int, wall_ns: int, snapshot: tupl
 
 
 def _next_life(disk: Disk, wall_ns: int) -> tuple[int, Ballot]:
-    """B1: without a ballot the seconds since the epoch stand in, so that a wiped member is a new life to its peers."""
-    found = read_ballot(disk)
-    if found is None:
-        return 0, Ballot(incarnation=max(1, wall_ns // 1_000_000_000))
-    sequence, ballot = found
-    return sequence, msgspec.structs.replace(ballot, incarnation=ballot.incarnation + 1)
+    """B1: the first life counts from the seconds since the epoch, so that a wiped member is a new life to its peers."""
+    sequence, ballot = read_ballot(disk) or (0, Ballot())
+    incarnation = ballot.incarnation + 1 if ballot.incarnation else max(1, wall_ns // 1_000_000_000)
+    return sequence, msgspec.structs.replace(ballot, incarnation=incarnation)
 
 
 def _meet(
     recovered: Recovered, ballot: Ballot, snapshot: tuple[int, int] | None
 ) -> tuple[tuple[int, int], list[tuple[int, int, bytes]], tuple[int, int] | None, bool]:
     """Base, entries, reset and whether something acknowledged may be lost."""
-    lost = recovered.damaged or (recovered.missing and ballot.born)
     base, entries = recovered.base, recovered.entries
+    unknown = not ballot.born and bool(entries or base[0])
+    lost = recovered.damaged or unknown or (recovered.missing and ballot.born)
     if snapshot is None:
         if base[0] == 0:
             return base, entries, None, lost

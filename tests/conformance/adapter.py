@@ -55,11 +55,8 @@ def consul_of(config: dict[str, Any]) -> str | None:
 
 def siblings(config_file: Path, consul: str) -> list[Path]:
     """The configuration files of a cluster, in order; one of them is `config_file`."""
-    found = []
-    for path in sorted(config_file.parent.glob("*.json")):
-        if consul_of(json.loads(path.read_text(encoding="utf-8"))) == consul:
-            found.append(path)
-    return found
+    paths = sorted(config_file.parent.glob("*.json"))
+    return [path for path in paths if consul_of(json.loads(path.read_text(encoding="utf-8"))) == consul]
 
 
 def settings(node_id: str, listener: Listener, data: Path, peers: str) -> str:
@@ -97,10 +94,10 @@ def join_cluster(folder: Path, files: list[Path], root: Path) -> list[One]:
             from cluster import write_certificates
 
             ports = free_ports(len(files))
-            said = []
+            said: list[tuple[str, str, int]] = []
             for number, (path, port) in enumerate(zip(files, ports, strict=True), 1):
                 listener = listener_of(json.loads(path.read_text(encoding="utf-8")), root)
-                said.append([f"n{number}", f"https://{listener.address}", port])
+                said.append((f"n{number}", f"https://{listener.address}", port))
             write_certificates(folder / "certs", {node_id: ["127.0.0.1"] for node_id, _, _ in said}, None, CLUSTER)
             registry.write_text(json.dumps(said), encoding="utf-8")
         return [One(*one) for one in json.loads(registry.read_text(encoding="utf-8"))]

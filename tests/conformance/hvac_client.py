@@ -89,7 +89,7 @@ def test_what_one_node_wrote_every_node_reads_at_once(cluster: Cluster, writer: 
 
 
 def test_a_list_by_vaults_own_verb_is_the_same_everywhere(cluster: Cluster, writer: int) -> None:
-    """hvac sends LIST; a new key stands in the next list on any node."""
+    """The client sends LIST; a new key stands in the next list on any node."""
     for name in ("b", "a", "folder/c"):
         cluster.client(writer).secrets.kv.v2.create_or_update_secret(f"listed-{writer}/{name}", {"k": "v"})
     for reader in range(NODES):

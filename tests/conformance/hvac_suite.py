@@ -101,7 +101,7 @@ def environment(cache: Path) -> Path:
 
 
 def source_distribution(cache: Path, python: Path) -> Path:
-    """hvac's source distribution, whose hash is a pinned one. Raises SuiteError."""
+    """The source distribution of hvac, whose hash is a pinned one. Raises SuiteError."""
     pinned = requirement(REQUIREMENTS.read_text(encoding="utf-8"), "hvac")
     archive = cache / f"hvac-{VERSION}.tar.gz"
     if not _is_pinned(archive, pinned):

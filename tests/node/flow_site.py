@@ -301,3 +301,30 @@ def uuid7(time_s: float, low: bytes = b"") -> str:
     number = int(time_s * 1000) << 80 | 7 << 76 | (tail >> 62) << 64 | 2 << 62 | (tail & ((1 << 62) - 1))
     text = f"{number:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Silence:
+    """While entered, no Raft message leaves or reaches the node; calls between nodes, and so forwarding, go on.
+
+    Afterwards its links are made anew: to Raft a lost message is a lost connection.
+    """
+
+    def __init__(self, *servers: Server) -> None:
+        self._servers = servers
+        self._kept: list[tuple[Any, Any]] = []
+
+    def __enter__(self) -> None:
+        for server in self._servers:
+            replica: Any = server.node.member.running
+            self._kept.append((replica, replica.send))
+            replica.send = lambda _peer, _message: True
+            replica.receive = lambda _peer, _message: None
+
+    def __exit__(self, *_: object) -> None:
+        for replica, send in self._kept:
+            replica.send = send
+            del replica.receive
+        for server in self._servers:
+            links = server.node.member.links
+            assert links is not None
+            links.drop_all()

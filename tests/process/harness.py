@@ -16,12 +16,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cluster.links.certs import write_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 HOST = "127.0.0.1"
 CLUSTER_NAME = "process"
@@ -194,7 +196,7 @@ class Server:
         return self.process.wait(timeout_s)
 
     def kill(self) -> None:
-        """kill -9, if it runs."""
+        """The process has ended, by SIGKILL if it still ran."""
         if self.alive:
             self.end(signal.SIGKILL)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,6 @@ from tests.process.harness import BIN, HarnessError, ask, free_port_base, proces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.process
 
@@ -86,13 +86,13 @@ def test_dev_started_again_is_the_same_cluster(tmp_path: Path) -> None:
 
 
 def test_the_nodes_end_when_dev_is_killed(tmp_path: Path) -> None:
-    """kill -9 of the supervisor leaves no process behind."""
+    """A supervisor that dies by SIGKILL leaves no process behind."""
     with dev(tmp_path / "dev", free_port_base()) as started:
         pids = [node["pid"] for node in started.line["nodes"]]
         started.process.kill()
         started.process.wait()
 
-        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "the nodes end", 40.0)
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the nodes end", 40.0)
 
 
 def test_a_killed_node_stays_dead_unless_restart_is_asked_for(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import os
 import resource
 import subprocess
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -30,6 +29,7 @@ from tests.process.workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.process
 

@@ -117,7 +117,9 @@ def test_an_expired_node_certificate_refuses_links_until_it_is_replaced(cluster:
     others = [server for server in cluster.servers if server is not node]
     cluster.wait_ready(others)
     saying = node if node_id == "n3" else cluster["n3"]
-    said = wait_until(lambda: [line for line in saying.log_text.splitlines() if "certificate" in line], "the log says why")
+    said = wait_until(
+        lambda: [line for line in saying.log_text.splitlines() if "certificate" in line], "the log says why"
+    )
     unready = node.ask("GET", "/readyz")
     alone = {server.node_id: links_of(cluster, server)[node_id] for server in others}
     written = cluster.ask("PUT", "secret/data/on", {"data": {"n": "1"}}, at=others[0])

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.process.harness import HOST, Cluster, Reply, Server, ask_on, uuid7
 
@@ -40,7 +40,7 @@ class Acknowledged:
 
 
 class Workload:
-    """`writers` threads over all servers: odd writes to a path of the writer's own with cas, even ones to shared paths."""
+    """Threads that write to all servers: odd writes to a path of the writer's own with cas, even ones to shared paths."""
 
     def __init__(self, cluster: Cluster, *, writers: int = 16, pace_s: float = 0.01, tag: str = "w") -> None:
         self.cluster = cluster
@@ -71,7 +71,7 @@ class Workload:
         for thread in self._threads:
             thread.join()
 
-    def __enter__(self) -> Workload:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
