@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .member import Member
 
 CALL_S = 5.0
-PRESENT_S = 3.0
+PRESENT_S = 8.0
 
 Seed = Callable[[ValueSealing, State, transaction.Draft, int], None]
 """Adds the node's first facts (policies, mounts, root token) to the draft; given sealing, an empty view, the time."""
@@ -182,4 +182,4 @@ def adopt_cluster(member: Member, cluster_id: bytes, envelope: bytes, bootstrap:
     if not had:
         write_bootstrap(member.disk, bootstrap)
         write_file(member.disk, KEYRING, envelope)
-    member.init_state.finish(cluster_id, lost_at_s=None if had else member.clock.wall_ns() // 1_000_000_000)
+    member.init_state.finish(cluster_id, recovering=not had)

@@ -84,19 +84,12 @@ class InitState:
         write_bootstrap(self._disk, request.bootstrap)
         write_file(self._disk, KEYRING, request.envelope)
 
-    def finish(self, cluster_id: bytes, *, lost_at_s: int | None = None) -> None:
-        """Phase 3: final. `lost_at_s`: this member's folder was found empty then, in seconds since the epoch.
-
-        Such a member is recovering, and its lives are counted from there: its peers remember the lives before, and
-        one with an old number would pass for a life that still holds what it had acknowledged.
-        """
+    def finish(self, cluster_id: bytes, *, recovering: bool = False) -> None:
+        """Phase 3: final. `recovering`: this member's folder was empty while the cluster already was."""
         sequence, ballot = self._ballot()
         if ballot.cluster_id == cluster_id:
             return
         if ballot.cluster_id:
             raise AlreadyInitialisedError("this member belongs to another cluster")
-        ballot = msgspec.structs.replace(ballot, cluster_id=cluster_id)
-        if lost_at_s is not None:
-            incarnation = max(ballot.incarnation, lost_at_s)
-            ballot = msgspec.structs.replace(ballot, recovering=True, incarnation=incarnation)
+        ballot = msgspec.structs.replace(ballot, cluster_id=cluster_id, recovering=ballot.recovering or recovering)
         write_ballot(self._disk, sequence + 1, ballot)

@@ -145,7 +145,10 @@ class Flow:
         judged: Judged | None = None
         refusal: Refusal | None = None
         try:
-            judged = self._judge.at(state, request, now_ns, pending=False, local=True)
+            if self._limited(state, request, now_ns):
+                judged = await self._pay(request)
+            else:
+                judged = self._judge.at(state, request, now_ns, pending=False, local=True)
         except Refusal as error:
             refusal = error
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
@@ -162,6 +165,28 @@ class Flow:
             return refused(refusal)
         assert answer is not None
         return self._indexes.add(respond(request.id, answer), state.applied_index, "readindex")
+
+    async def _pay(self, request: RawRequest) -> Judged:
+        """A local path's request judged on the leader, its token's use committed whether allowed or refused (F4).
+
+        Elsewhere it is refused: the leader cannot answer for this node, and only the leader can take a use.
+        """
+        if not self._member.is_leader:
+            raise Refusal(400, "a token with a limited number of uses works on this path only at the active node")
+        replica = self._member.running
+
+        def decide(view: View, now_ns: int) -> tuple[Draft, Judged | Refusal]:
+            paid = self._paid(view, now_ns, request)
+            try:
+                pending = replica.overlay_pending
+                return paid, self._judge.at(view, request, now_ns, pending=pending, local=True)
+            except Refusal as refusal:
+                return paid, refusal
+
+        _index, judged = await self._member.write(decide)
+        if isinstance(judged, Refusal):
+            raise judged
+        return judged
 
     def after_answer(self, action: Callable[[], Awaitable[None]]) -> None:
         """Let `action` happen once the answer of the present request had time to leave."""
@@ -266,8 +291,10 @@ class Flow:
             view, use = use_token(view, judged.token)
             judged.caller.num_uses = judged.token.record.num_uses - 1
         asked = request.operation
-        request.operation = judged.operation
         try:
+            if not _is_write(routed, request):  # here only for its use
+                return use, Plan(self._ask(judged, request, view, now_ns))
+            request.operation = judged.operation
             context = self._judge.context(view, routed, now_ns, judged.caller)
             plan = engine.decide(context, request, routed.path)
         except Refusal as refusal:

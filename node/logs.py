@@ -71,7 +71,7 @@ def _type_and_places(_logger: Any, _name: str, event: dict[str, Any]) -> dict[st
     error = given[1] if isinstance(given, tuple) else None
     event.pop("stack_info", None)
     if error is not None:
-        chain = []
+        chain: list[str] = []
         while error is not None and len(chain) < PLACES_MAX:
             chain.append(_described(error))
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

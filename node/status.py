@@ -58,6 +58,14 @@ class Status:
         found = look(self._member.view, Table.CONFIG, Config, b"cluster")
         return None if found is None else found[1]
 
+    def leader_id(self) -> str | None:
+        """The leader this node is or follows. One that it has not heard of for two elections is nobody's leader."""
+        member, replica = self._member, self._member.replica
+        if replica is None or replica.is_leader:
+            return member.leader_id
+        silent_s = member.clock.boot() - replica.contact_s
+        return None if silent_s > 2 * member.settings.timing.election_max_s else member.leader_id
+
     # ---- Vault's
     def seal_status(self) -> dict[str, Any]:
         """sys/seal-status."""
@@ -101,7 +109,7 @@ class Status:
             code = codes["sealedcode"]
         elif active:
             code = codes["activecode"]
-        elif member.leader_id is None:
+        elif self.leader_id() is None:
             code = codes["haunhealthycode"]
         elif standby_ok or performance:
             code = codes["activecode"]
@@ -137,7 +145,7 @@ class Status:
         member = self._member
         if member.replica is None:
             raise Refusal(503, "Vault is sealed")
-        leader = member.settings.members.get(member.leader_id or "")
+        leader = member.settings.members.get(self.leader_id() or "")
         return {
             "ha_enabled": True,
             "is_self": member.is_leader,
@@ -154,7 +162,7 @@ class Status:
 
     def ha_nodes(self) -> list[dict[str, Any]]:
         """sys/ha-status: the leader's view of all members."""
-        member = self._member
+        member, leader_id = self._member, self.leader_id()
         nodes = []
         for name, address in sorted(member.settings.members.items(), key=lambda item: item[1].api):
             own = name == member.settings.node_id
@@ -163,7 +171,7 @@ class Status:
                     "hostname": name,
                     "api_address": address.api,
                     "cluster_address": f"https://{address.peer[0]}:{address.peer[1]}",
-                    "active_node": name == member.leader_id,
+                    "active_node": name == leader_id,
                     "last_echo": None if own else rfc3339(member.clock.wall_ns()),
                     "version": VAULT_VERSION,
                     "echo_duration_ms": 0,
@@ -185,7 +193,7 @@ class Status:
             return [f"the node is sealed{extra}: run `strongroom operator unseal` until the threshold is reached"]
         why = []
         replica = member.running
-        if member.leader_id is None:
+        if self.leader_id() is None:
             why.append("no leader is known: check that a majority of the members runs, is unsealed and is reachable")
         if replica.recovering:
             why.append("the node lost a part of its log and is being brought up by the leader: wait")
@@ -201,7 +209,8 @@ class Status:
         replica = member.running
         config = self.config()
         role = "leader" if member.is_leader else ("recovering" if replica.recovering else "follower")
-        leader = member.settings.members.get(member.leader_id or "")
+        leader_id = self.leader_id()
+        leader = member.settings.members.get(leader_id or "")
         return {
             "node_id": member.settings.node_id,
             "cluster_name": member.settings.cluster_name,
@@ -209,7 +218,7 @@ class Status:
             "generation": uuid_of(member.generation),
             "profile": config.profile if config else member.settings.profile,
             "role": role,
-            "leader_id": member.leader_id,
+            "leader_id": leader_id,
             "leader_api": None if leader is None else leader.api,
             "term": replica.term,
             "commit_index": replica.commit_index,
@@ -233,7 +242,7 @@ class Status:
 
     def members(self) -> list[dict[str, Any]]:
         """Each member as this node sees it."""
-        member = self._member
+        member, leader_id = self._member, self.leader_id()
         replica = member.running
         found = []
         for key, _, record in member.view.items(Table.MEMBER):
@@ -246,7 +255,7 @@ class Status:
             found.append(
                 {
                     "id": name,
-                    "role": "leader" if name == member.leader_id else role,
+                    "role": "leader" if name == leader_id else role,
                     "lag": 0 if own else (None if progress is None else replica.commit_index - progress.match),
                     "last_contact_ms": 0 if connected else None,
                     "clock_skew_ms": skew,

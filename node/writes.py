@@ -48,7 +48,7 @@ class WriteIds:
 
     def look(self, view: View, request: RawRequest, token: TokenView | None, now_ns: int) -> Repetition | None:
         """None: execute. Raises Refusal for an id that is malformed, too new, reused, or too old to tell."""
-        if request.write_id is None or token is None or not takes_id(request):
+        if request.write_id is None or token is None or token.record.num_uses or not takes_id(request):
             return None
         id_time_ns = write_ids.uuid7_time_ns(request.write_id)
         if id_time_ns is None:
@@ -83,7 +83,7 @@ class WriteIds:
         self, draft: Draft, request: RawRequest, token: TokenView | None, plan: Plan, now_ns: int
     ) -> None:
         """The outcome stands in the same transaction as what was written."""
-        if request.write_id is None or token is None or not takes_id(request):
+        if request.write_id is None or token is None or token.record.num_uses or not takes_id(request):
             return
         id_time_ns = write_ids.uuid7_time_ns(request.write_id)
         if id_time_ns is None:
@@ -117,8 +117,9 @@ class WriteIds:
 
 
 def takes_id(request: RawRequest) -> bool:
-    """Whether the request takes a write id: logins, wrapping and seal operations do not."""
-    return request.wrap_ttl_s is None and not request.path.startswith(TAKES_NONE) and "/login" not in request.path
+    """Whether the request takes a write id: logins, wrapping and seal operations do not; nor a token's counted uses."""
+    login = request.path.startswith("auth/") and "/login" in request.path
+    return request.wrap_ttl_s is None and not request.path.startswith(TAKES_NONE) and not login
 
 
 def uuid7(time_ns: int, random: bytes) -> str:

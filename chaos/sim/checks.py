@@ -3,7 +3,7 @@
 Areas verified: election safety, log matching, leader completeness, state-machine safety, nothing applied twice or out
 of order, nothing acknowledged lost, versions dense, a refusal only for what cannot be, ReadIndex reads never older
 than a write acknowledged or a read finished before they began, digests equal at equal index, derived indexes right,
-a durable acknowledgement survives a crash, one incarnation per life.
+one incarnation per life; what disks.py compares with the platters.
 Areas not verified: timing of anything (a run is fast or slow as its options say), what is readable on disk.
 """
 
@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster.links.messages import Ack
+from cluster.links.messages import Ack, RequestVote, Vote
 from cluster.raft.chassis import CONFIGURATION, NO_OP
 from cluster.state import invariants, records, transaction
 from cluster.state.tables import EVERYTHING, Table
 
+from .disks import Disks
+
 if TYPE_CHECKING:
     from cluster.keyring.sealing import Sealer
     from cluster.links.messages import Message
-    from cluster.raft.boot import Opened
     from cluster.raft.replica import Replica
 
     from .member import SimMember
@@ -37,7 +38,7 @@ class Checks:
         self.applied_in: dict[int, int] = {}  # index → term of the node that applied it first
         self.highest = 0
         self.digests: dict[int, int] = {}
-        self.promised: dict[int, tuple[int, int]] = {}  # member → durable (index, term) it spoke of
+        self.disks = Disks(world, self)
         self.lives: dict[tuple[int, int], int] = {}  # (member, incarnation) → life
         self.acknowledged: dict[int, int] = {}  # write number → index
         self._bootstrap: bytes | None = None
@@ -82,45 +83,17 @@ class Checks:
         self.highest = max(self.highest, index)
         if known != (term, command):
             self.world.violate("state machine safety", member.node_id, index, term, known[0])
-        if (promised := self.promised.get(member.number)) and promised[0] == index and promised[1] != term:
-            self.promised.pop(member.number)
 
-    def sent(self, member: SimMember, message: Message) -> None:
-        """Remember what is promised."""
-        if not isinstance(message, Ack):
-            return
-        if self.lives.setdefault((member.number, message.incarnation), member.life) != member.life:
-            self.world.violate("an incarnation is spoken twice", member.node_id, message.incarnation)
-        if message.success and message.durable:
-            replica = member.replica
-            term = None if replica is None else replica.log.term_at(message.durable)
-            if term is not None and message.durable >= self.promised.get(member.number, (0, 0))[0]:
-                self.promised[member.number] = (message.durable, term)
-
-    def truncated(self, member: SimMember, index: int) -> None:
-        """Entries that another leader replaced bind nobody."""
-        promised = self.promised.get(member.number)
-        if promised is not None and promised[0] >= index:
-            replica = member.replica
-            term = None if replica is None else replica.log.term_at(index - 1)
-            if term is None:
-                self.promised.pop(member.number)
-            else:
-                self.promised[member.number] = (index - 1, term)
-
-    def crashed(self, member: SimMember) -> None:
-        """Nothing to do now: `started` compares."""
-
-    def started(self, member: SimMember, replica: Replica, opened: Opened) -> None:
-        """What was said to be durable is there, or the node says that it is recovering."""
-        promised = self.promised.get(member.number)
-        if promised is None or opened.ballot.recovering:
-            return
-        index, term = promised
-        if index > replica.log.last_index:
-            self.world.violate("promise forgotten", member.node_id, index, replica.log.last_index)
-        elif replica.log.term_at(index) not in {None, term}:
-            self.promised.pop(member.number)
+    def sent(self, member: SimMember, peer: str, message: Message) -> None:
+        """What is said must be true."""
+        if isinstance(message, Ack):
+            if self.lives.setdefault((member.number, message.incarnation), member.life) != member.life:
+                self.world.violate("an incarnation is spoken twice", member.node_id, message.incarnation)
+            if message.success and message.durable:
+                self.disks.acknowledged(member, peer, message)
+        elif isinstance(message, RequestVote) or (isinstance(message, Vote) and message.granted):
+            candidate = peer if isinstance(message, Vote) else member.node_id
+            self.disks.voted(member, message.term, candidate)
 
     def log_matching(self) -> None:
         """Same index and term, same entry, on all members."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .world import World
 
 REGISTERS = 6
+LEADER_SHARE = 0.4  # of reads go to a node that believes it leads
 HEALED_SHARE = 0.25  # after healing, writes only have to show that they are possible
 
 
@@ -94,11 +95,18 @@ class Clients:
         replica.propose(draft, done)
 
     def read(self) -> None:
-        """A linearizable read of one register on one node."""
+        """A read on one node, and the next one later."""
         world = self.world
         if self._stopped:
             return
-        member = self.members[world.rng.randrange(len(self.members))]
+        leaders = [member for member in self.members if member.replica is not None and member.replica.is_leader]
+        among = leaders if leaders and world.rng.random() < LEADER_SHARE else self.members
+        self.read_on(among[world.rng.randrange(len(among))])
+        world.at(self._next(world.options.reads_per_s), self.read)
+
+    def read_on(self, member: SimMember) -> None:
+        """A linearizable read of one register there; it sees every write acknowledged and every read finished."""
+        world = self.world
         replica = member.replica
         if replica is not None and member.paused_until_s <= world.now_s:
             number = world.rng.randrange(REGISTERS)
@@ -119,7 +127,6 @@ class Clients:
                 self.acked_version[number] = max(self.acked_version[number], version)
 
             replica.read_index(done)
-        world.at(self._next(world.options.reads_per_s), self.read)
 
     def dense(self) -> None:
         """At the end: every register's number is at least what was acknowledged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .clients import Clients
     from .member import SimMember
     from .network import Network
     from .world import World
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
 class Faults:
     """The nemesis of one run."""
 
-    def __init__(self, world: World, members: list[SimMember], network: Network) -> None:
+    def __init__(self, world: World, members: list[SimMember], network: Network, clients: Clients) -> None:
         self.world = world
         self.members = members
         self.network = network
+        self.clients = clients
         world.at(1.5 + world.rng.random(), self.strike)
 
     def strike(self) -> None:
@@ -35,6 +37,7 @@ class Faults:
             (options.transfer_chance, self.transfer),
             (options.sync_failure_chance, self.sync_failure),
             (options.lost_log_chance, self.lost_log),
+            (options.slow_disk_chance, self.slow_disk),
         )
         draw = rng.random() * sum(chance for chance, _ in kinds)
         for chance, fault in kinds:
@@ -81,7 +84,10 @@ class Faults:
     def pause(self) -> None:
         """A process stands still (SIGSTOP, a long collection); its clock goes on."""
         member = self._any()
-        member.paused_until_s = self.world.now_s + self.world.rng.random() * 1.5
+        pause_s = self.world.rng.random() * 1.5
+        member.paused_until_s = self.world.now_s + pause_s
+        for _ in range(3):
+            self.world.at(pause_s, self.clients.read_on, member)  # whoever waited for it asks first
 
     def reset(self) -> None:
         """A connection breaks."""
@@ -100,6 +106,13 @@ class Faults:
         if member.alive:
             member.disk.fail_next_sync()
 
+    def slow_disk(self) -> None:
+        """Syncs of a disk take long for a while."""
+        member, rng = self._any(), self.world.rng
+        if member.writer is not None:
+            member.writer.slow_until_s = self.world.now_s + rng.random() * 3
+            member.writer.slow_s = 0.05 + rng.random() * 0.6
+
     def lost_log(self) -> None:
         """A node loses its log, one at a time: only while every other member is whole."""
         member = self._any()
@@ -111,6 +124,7 @@ class Faults:
         if self.world.stats["lost logs under way"]:
             return
         member.crash("lost log", power=True)
+        member.checks.disks.loses_log(member)
         for folder in ("journal", "snapshots"):
             for name in member.disk.names(folder):
                 member.disk.remove(f"{folder}/{name}")

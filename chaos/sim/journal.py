@@ -60,6 +60,11 @@ class SimWriter:
         self._ballot_file = BallotWriter(self._disk)
         self._desk = SnapshotDesk(self._disk)
 
+    @property
+    def synced_sequence(self) -> int:
+        """What is on the platter, said or not yet said."""
+        return 0 if self._log is None else self._log.synced_sequence
+
     # ---- snapshots
     def _snapshot(self, time_s: float, action: Callable[[], None]) -> None:
         self._snapshot_free_s = max(self._snapshot_free_s, self._world.now_s) + time_s

@@ -53,10 +53,23 @@ class SimReplica(Replica):
         if new == LEADER:
             self.member.checks.elected(self.member, self)
 
-    def truncated(self, index: int) -> None:
-        """What was promised durable above is void: its leader is no more."""
-        super().truncated(index)
-        self.member.checks.truncated(self.member, index)
+    def advance_commit(self) -> None:
+        """Report a new commit index."""
+        before = self.commit_index
+        super().advance_commit()
+        if self.commit_index > before:
+            self.member.checks.disks.committed(self.member, self, self.commit_index)
+
+    def on_ack(self, peer: str, message: messages.Ack) -> None:
+        """Report what is credited."""
+        super().on_ack(peer, message)
+        if self.is_leader:
+            self.member.checks.disks.credited(self, peer)
+
+    def end_recovery(self) -> None:
+        """Report a node that is whole again."""
+        self.member.checks.disks.whole(self.member)
+        super().end_recovery()
 
 
 class SimMember:
@@ -139,7 +152,7 @@ class SimMember:
         self.writer.on_failed = lambda: self.crash("failed sync")
         self.writer.on_snapshot = self._guarded(replica.on_snapshot_durable)
         self.writer.on_snapshot_refused = self._guarded(replica.on_snapshot_refused)
-        self.checks.started(self, replica, opened)
+        self.checks.disks.started(self, replica, opened)
         world.trace(self.node_id, "start", replica, "recovering" if replica.recovering else "")
         world.at(self.rng.random() * TICK_S, self._tick_loop, life)
 
@@ -151,7 +164,7 @@ class SimMember:
         self.world.stats[f"crashes ({how})"] += 1
         self.alive = False
         assert self.replica is not None
-        self.checks.crashed(self)
+        self.checks.disks.stops(self)
         self.replica.lose_proposals()
         self.replica.refuse_all_reads()
         self.replica = None
@@ -227,7 +240,7 @@ class SimMember:
 
     def _send(self, peer: str, message: messages.Message) -> bool:
         assert self.network is not None
-        self.checks.sent(self, message)
+        self.checks.sent(self, peer, message)
         return self.network.send(self.number, int(peer[1:]) - 1, message)
 
 

@@ -36,6 +36,7 @@ class Options:
     transfer_chance: float
     sync_failure_chance: float
     lost_log_chance: float
+    slow_disk_chance: float
     sync_s: float  # typical time of a sync
     slow_sync_chance: float
     drift: float  # of a node's clock rate
@@ -79,6 +80,7 @@ def expand(seed: int) -> Options:
         transfer_chance=0.08,
         sync_failure_chance=0.03,
         lost_log_chance=0.04,
+        slow_disk_chance=0.08,
         sync_s=rng.choice((0.0003, 0.002, 0.01)),
         slow_sync_chance=rng.choice((0.0, 0.01, 0.05)),
         drift=rng.choice((0.0, 0.005, 0.02)),

@@ -26,7 +26,7 @@ def run(
         member.network = network
         world.at(0.001, member.start)
     clients = Clients(world, members, checks)
-    faults = Faults(world, members, network)
+    faults = Faults(world, members, network, clients)
     for second in range(1, int(world.options.chaos_s + world.options.heal_s)):
         world.at(float(second), checks.log_matching)
     world.run(world.options.chaos_s)

@@ -86,6 +86,7 @@ class Connection(asyncio.Protocol):
         self.proven = False
         self.standing = False
         self.settled = asyncio.Event()  # it stands, or is gone
+        self.hung_up = False  # by the other end, before its hello
         self.public_certificate = b""
         self.incarnation_said = 0
         self.made_s = self.heard_s = owner.clock.boot()
@@ -96,6 +97,7 @@ class Connection(asyncio.Protocol):
         self.control_bytes = 0
         self.data_bytes = 0
         self._paused = False
+        self._closed = False
         self._certified = ""
         self._mine: Side | None = None
         self._theirs: Side | None = None
@@ -148,7 +150,8 @@ class Connection(asyncio.Protocol):
             self.fail(str(error) if isinstance(error, StrongroomError) else type(error).__name__)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Gone."""
+        """Gone. In TLS 1.3 a certificate is refused only now, and uvloop does not say that it was."""
+        self.hung_up = self._theirs is None and not self._closed
         self.settled.set()
         self.owner.lost(self)
 
@@ -287,6 +290,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close without a word."""
+        self._closed = True
         if self._transport is not None:
             self._transport.abort()
         self.settled.set()

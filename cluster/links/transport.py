@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from .calls import CallError, CallHandler, Calls, NotSentError
 from .connection import HANDSHAKE_S, Connection, Identity
 from .messages import Call, Hello, Message, Ping, Reply, SnapshotPart
-from .tls import Tls, tls_contexts
+from .tls import Tls, refusal, tls_contexts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,6 +60,7 @@ class Links:
         self.connections: set[Connection] = set()
         self._walls: dict[str, tuple[int, float]] = {}  # peer's wall clock, and our boot clock when it came
         self.hellos: dict[str, Hello] = {}
+        self._refusals: dict[str, str] = {}  # why the last dial of a peer gave no link
         self._on_message = on_message
         self._on_connected = on_connected
         self._on_disconnected = on_disconnected
@@ -118,6 +119,7 @@ class Links:
                     await self._dial_once(peer, kind)
                 except Exception as error:  # noqa: BLE001 - whatever it was, the next attempt may do
                     log.debug("dialling %s failed: %s", peer, type(error).__name__)
+                    self._refused(peer, error)
             await asyncio.sleep(REDIAL_S * (0.5 + self.random.uniform()))
 
     async def _dial_once(self, peer: str, kind: str) -> None:
@@ -132,6 +134,15 @@ class Links:
                 ssl_handshake_timeout=HANDSHAKE_S,
             )
         await connection.settled.wait()
+        if connection.hung_up:
+            self._refused(peer, None)
+
+    def _refused(self, peer: str, error: Exception | None) -> None:
+        """The log says why TLS gives no link: once, not at every dial."""
+        why = refusal(self.tls, error, self.clock.wall_ns())
+        if why is not None and self._refusals.get(peer) != why:
+            self._refusals[peer] = why
+            log.warning("no link to %s: %s", peer, why)
 
     async def _watch(self) -> None:
         while True:
@@ -155,6 +166,7 @@ class Links:
             older.close()
         self._standing[key] = connection
         self.hellos[connection.peer] = hello
+        self._refusals.pop(connection.peer, None)
         if connection.kind == "raft" and connection.proven:
             self._on_connected(connection.peer, hello)
         self._on_turn()

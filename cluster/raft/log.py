@@ -93,6 +93,11 @@ class DurableLog(Journal):
         at = index - self._entries[0][1]
         return self._entries[at][2] if 0 <= at < len(self._entries) else None
 
+    @property
+    def sequences(self) -> list[int]:
+        """Beside each element the sequence of the operation that put it there. Not to be changed."""
+        return self._sequences
+
     def slice(self, first: int, count: int) -> list[Entry]:
         """Up to `count` entries from index `first`; none if the log begins later."""
         at = first - self._entries[0][1]

@@ -1,4 +1,4 @@
-"""`audit verify FILE…`: is the chain of these files whole? Offline, without the key: continuity only, and it says so."""
+"""`audit verify FILE…`: is the chain of these files whole? Offline and without the key: continuity only."""
 
 from __future__ import annotations
 

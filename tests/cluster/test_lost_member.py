@@ -16,47 +16,42 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLUSTER = b"c" * 16
-NOW_S = 1_800_000_000
+BEGUN_S, LOST_S = 1_800_000_000, 1_800_086_400
 SEGMENT_BYTES = 64 * 1024
 
 
-def life(disk: SystemDisk) -> Ballot:
-    """The ballot of the next life."""
-    return open_journal(disk, segment_bytes=SEGMENT_BYTES, wall_ns=NOW_S * 1_000_000_000, snapshot=None).ballot
+def life(disk: SystemDisk, now_s: int) -> Ballot:
+    """The ballot of a life that begins then."""
+    return open_journal(disk, segment_bytes=SEGMENT_BYTES, wall_ns=now_s * 1_000_000_000, snapshot=None).ballot
 
 
-def test_the_first_lives_of_a_new_cluster_are_counted_from_one(tmp_path: Path) -> None:
-    """Promise, store, final, and two starts."""
-    disk = SystemDisk(tmp_path)
-    state = InitState(disk)
+def test_a_lost_members_life_is_higher_than_all_before(tmp_path: Path) -> None:
+    """Init, three starts, an empty folder, two starts: five numbers that grow, the last two recovering."""
+    before, after = SystemDisk(tmp_path / "before"), SystemDisk(tmp_path / "after")
+    state = InitState(before)
     state.promise(7)
     state.store(Store(7, b"envelope", Bootstrap(1, b"g" * 16, b"entry")))
     state.finish(CLUSTER)
-    lives = [life(disk), life(disk)]
-
-    assert [(one.incarnation, one.recovering) for one in lives] == [(1, False), (2, False)]
-
-
-def test_a_lost_member_counts_its_lives_from_the_time_it_was_found_empty(tmp_path: Path) -> None:
-    """So they are higher than all before, and it is recovering, durably."""
-    disk = SystemDisk(tmp_path)
-    InitState(disk).finish(CLUSTER, lost_at_s=NOW_S)
-    found = read_ballot(disk)
-    lives = [life(disk), life(disk)]
+    lives = [life(before, BEGUN_S + number) for number in range(3)]
+    InitState(after).finish(CLUSTER, recovering=True)
+    found = read_ballot(after)
+    lives += [life(after, LOST_S), life(after, LOST_S)]
+    numbers = [one.incarnation for one in lives]
 
     assert found is not None
-    assert (found[1].incarnation, found[1].recovering) == (NOW_S, True)
-    assert [(one.incarnation, one.recovering) for one in lives] == [(NOW_S + 1, True), (NOW_S + 2, True)]
+    assert found[1].recovering is True  # durable before the first life
+    assert sorted(set(numbers)) == numbers
+    assert [one.recovering for one in lives] == [False, False, False, True, True]
 
 
-def test_a_member_that_is_told_again_keeps_its_life(tmp_path: Path) -> None:
+def test_a_member_that_is_told_again_keeps_its_ballot(tmp_path: Path) -> None:
     """And one that belongs to another cluster refuses."""
     disk = SystemDisk(tmp_path)
     state = InitState(disk)
     state.finish(CLUSTER)
     before = read_ballot(disk)
-    state.finish(CLUSTER, lost_at_s=NOW_S)
+    state.finish(CLUSTER, recovering=True)
 
     assert read_ballot(disk) == before
     with pytest.raises(AlreadyInitialisedError):
-        state.finish(b"d" * 16, lost_at_s=NOW_S)
+        state.finish(b"d" * 16, recovering=True)

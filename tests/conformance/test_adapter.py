@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 
 from node.config import load
+from tests.conformance import adapter
 from tests.conformance.adapter import consul_of, prepare, siblings
 from tests.conformance.shim.vault import decode_root_token
 
 ROOT = Path("/suite")
+
+
+@pytest.fixture(autouse=True)
+def _own_audit_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the real path."""
+    monkeypatch.setattr(adapter, "AUDIT_LOG", tmp_path / "vault.audit.log")
 
 
 def write_config(folder: Path, name: str, port: int, consul: str | None = None) -> Path:
@@ -40,6 +47,15 @@ def test_a_node_in_memory_gets_a_folder_of_its_own(tmp_path: Path):
     assert loaded.config.api.tls_cert_file == "/suite/tests/cert.pem"
     assert loaded.config.api.unauthenticated_rekey is True
     assert loaded.config.peer.members == ()
+
+
+def test_the_audit_log_of_an_earlier_node_is_removed(tmp_path: Path):
+    """The suite writes every log to one path, and a node appends to none but its own."""
+    left = tmp_path / "vault.audit.log"
+    left.write_text("{}\n")
+    loaded = load([prepare(write_config(tmp_path, "tls", 18201), ROOT, tmp_path)], {}, {})
+    assert not left.exists()
+    assert loaded.config.audit.directory == str(tmp_path)
 
 
 def test_nodes_of_one_consul_are_one_cluster(tmp_path: Path):

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -256,9 +257,7 @@ class Cluster:
 
     def wait_ready(self, servers: Iterable[Server] | None = None, timeout_s: float = 30.0) -> None:
         for server in self.servers if servers is None else servers:
-            wait_until(
-                lambda server=server: server.ask("GET", "/readyz").status == 200, f"{server.node_id} serves", timeout_s
-            )
+            wait_until(partial(_ready, server), f"{server.node_id} serves", timeout_s)
 
     def end(self) -> None:
         """No process is left. The last resort of every test."""
@@ -319,6 +318,10 @@ class Cluster:
         found = wait_until(agree, "equal digests at an equal index", timeout_s)
         assert found is not None
         return found
+
+
+def _ready(server: Server) -> bool:
+    return server.ask("GET", "/readyz").status == 200
 
 
 def configuration(

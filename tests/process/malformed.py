@@ -18,6 +18,7 @@ def malformed(token: str, markers: dict[str, str]) -> dict[str, bytes]:
         return get(*headers, b"Content-Length: %d" % len(body), to=to, method=b"PUT") + body
 
     policy = b'{"policy": "path \\"' + path + b'\\" { capabilities = [' + value + b'] }"}'
+    bare = target + b" HTTP/1.1\r\n"
     return {
         "bad json": put(b'{"data": {"' + field + b'": "' + value + b'", }'),
         "not an object": put(b'["' + value + b'"]'),
@@ -60,8 +61,8 @@ def malformed(token: str, markers: dict[str, str]) -> dict[str, bytes]:
         "long path": get(to=target * 100),
         "absolute target": get(to=b"http://" + path + b"/" + value),
         "unknown path": get(to=b"/v1/" + path + b"/" + value),
-        "foreign host": b"GET " + target + b" HTTP/1.1\r\nHost: " + path + b"\r\nX-Vault-Token: " + secret + b"\r\n\r\n",
-        "no host": b"GET " + target + b" HTTP/1.1\r\nX-Vault-Token: " + secret + b"\r\n\r\n",
-        "wrong token": b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nX-Vault-Token: hvs." + value + b"\r\n\r\n",
+        "foreign host": b"GET " + bare + b"Host: " + path + b"\r\nX-Vault-Token: " + secret + b"\r\n\r\n",
+        "no host": b"GET " + bare + b"X-Vault-Token: " + secret + b"\r\n\r\n",
+        "wrong token": b"GET " + bare + b"Host: localhost\r\nX-Vault-Token: hvs." + value + b"\r\n\r\n",
         "no http": value + b"\r\n" + secret + b"\r\n\r\n",
     }

@@ -129,7 +129,8 @@ def test_a_certificate_with_another_identity_is_refused(
 
 
 def answers(link: ssl.SSLSocket, count: int) -> list[Message]:
-    reader, messages = Reader(), []
+    reader = Reader()
+    messages: list[Message] = []
     while len(messages) < count:
         data = link.recv(65536)
         assert data, "the other end hung up"

@@ -114,7 +114,7 @@ def tapped(tmp_path: Path) -> Iterator[tuple[Cluster, list[Wiretap]]]:
 
 
 def test_nothing_planted_is_readable_in_files_logs_or_on_the_wire(tapped: tuple[Cluster, list[Wiretap]]) -> None:
-    """Journal, ballot, keyring, bootstrap, logs and all peer traffic of a cluster that knows secrets, a crash included."""
+    """Journal, ballot, keyring, bootstrap, logs and peer traffic of a cluster that knows secrets, a crash included."""
     cluster, taps = tapped
     forms = needles(plant(cluster))
     folder = cluster.servers[0].folder.parent

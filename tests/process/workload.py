@@ -6,6 +6,7 @@ A write whose outcome is not known is repeated with the same X-Strongroom-Write-
 from __future__ import annotations
 
 import http.client
+import math
 import random
 import threading
 import time
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.process.harness import HOST, Cluster, Reply, Server, ask_on, uuid7
+from tests.process.harness import HOST, Cluster, Reply, Server, ask_on, uuid7, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ class Acknowledged:
 
 
 class Workload:
-    """Threads that write to all servers: odd writes to a path of the writer's own with cas, even ones to shared paths."""
+    """Threads writing to all servers: odd writes with cas to a path of the writer's own, even ones to shared paths."""
 
     def __init__(self, cluster: Cluster, *, writers: int = 16, pace_s: float = 0.01, tag: str = "w") -> None:
         self.cluster = cluster
@@ -174,7 +175,12 @@ class Workload:
     def gap_after(self, at_s: float) -> float:
         """Seconds from `at_s` to the first acknowledgement of a write that was sent after it."""
         answered = [one.answered_s for one in list(self.acknowledged) if one.sent_s > at_s]
-        return min(answered, default=float("inf")) - at_s
+        return min(answered, default=math.inf) - at_s
+
+    def wait_for_writes(self, after_s: float) -> float:
+        """A write that was sent after that time is answered; the gap in seconds."""
+        wait_until(lambda: self.gap_after(after_s) < math.inf, "writes go on")
+        return self.gap_after(after_s)
 
     def longest_silence_s(self, since_s: float) -> float:
         """The longest time without any acknowledgement after `since_s`."""
