@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import nodes
 from .figures import Figure
-from .processes import BenchError, rss_bytes, tree
+from .processes import BenchError, cpu_s, rss_bytes, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,7 +69,8 @@ def _restart(cluster: Nodes) -> Figure:
     node = cluster.followers()[0]
     cluster.end(node)
     seconds = _start(cluster, node)
-    numbers = {"seconds": seconds, "rss_gb": rss_bytes(cluster.pid(node)) / 1e9}
+    pid = cluster.pid(node)
+    numbers = {"seconds": seconds, "cpu_s": cpu_s(pid), "rss_gb": rss_bytes(pid) / 1e9}
     return Figure("memory", "restart of one node", numbers, missing=NO_YARDSTICK, note="SIGTERM, start to /readyz 200")
 
 
@@ -82,9 +83,9 @@ def _restart_all(cluster: Nodes) -> Figure:
     with ThreadPoolExecutor(len(cluster.nodes)) as pool:
         list(pool.map(cluster.serve, cluster.nodes))
     seconds = time.monotonic() - began_s
-    return Figure(
-        "memory", "restart of all nodes", {"seconds": seconds}, missing=NO_YARDSTICK, note="kill -9, all at once"
-    )
+    numbers = {"seconds": seconds, "cpu_s": max(cpu_s(cluster.pid(node)) for node in cluster.nodes)}
+    note = "kill -9, all at once; cpu_s is the most that one node used"
+    return Figure("memory", "restart of all nodes", numbers, missing=NO_YARDSTICK, note=note)
 
 
 def _start(cluster: Nodes, node: DevNode) -> float:
@@ -102,6 +103,7 @@ def _turns(cluster: Nodes, sizes: Sizes, where: str) -> Figure:
     time.sleep(SETTLE_S)
     cluster.do(node, "turns.begin")
     snapshot = cluster.do(node, "snapshot", timeout_s=LOAD_S_MAX)
+    time.sleep(sizes.point_s)  # what comes after it belongs to it: files that go, a log that is cut
     numbers = cluster.do(node, "turns.end")
     puts = _end_load(cluster, leader, load)
     numbers["snapshot_s"] = snapshot["seconds"]

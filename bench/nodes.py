@@ -122,7 +122,7 @@ class Nodes(Dev):
         return conversation
 
     def fill(self, count: int) -> dict[str, Any]:
-        """Secrets bench/000000 … exist, 1 KiB each."""
+        """So many secrets exist, 1 KiB each, under the paths of `load.path_of`."""
         answer = self.do(
             self.leader(), "load", kind="kv", token=self.token, paths=count, count=count, writers=256, timeout_s=600.0
         )

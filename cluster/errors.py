@@ -1,7 +1,7 @@
 """Expected failures of a cluster, as types with their numbers.
 
 Unknown outcome is its own type and is never folded into "failed": the write may have been applied.
-No message holds a value, a token or a key. Source: docs of outcomes, design 3 ("Unknown outcome").
+No message holds a value, a token or a key. Source: docs/api.md, "Outcomes of failed writes".
 """
 
 from __future__ import annotations

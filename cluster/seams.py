@@ -1,7 +1,7 @@
 """The seams between Strongroom and the world: clock, randomness, disk.
 
 Everything outside this file receives them at construction and calls no operating-system clock, random source
-or file directly; that is what lets chaos/sim run the product's own code (design 2, "Seams").
+or file directly; that is what lets chaos/sim run the product's own code.
 Invariant: `Clock.boot` never goes back and counts suspended time (CLOCK_BOOTTIME).
 """
 
@@ -119,7 +119,7 @@ class SystemClock:
 
 
 class SystemRandom:
-    """The operating system's generator, never a counter or a seed (security.md 3)."""
+    """The operating system's generator, never a counter or a seed."""
 
     _source = secrets.SystemRandom()
 

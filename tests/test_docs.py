@@ -111,12 +111,12 @@ def steps() -> list[tuple[str, str]]:
     return [(file, name) for file, names in rows for name in re.findall(r"`(\w+)`", names)]
 
 
-def test_the_configuration_reference_is_current():
+def test_the_configuration_reference_is_current() -> None:
     """Run this file as a program to write it anew."""
     assert CONFIGURATION.read_text(encoding="utf-8") == page()
 
 
-def test_the_configuration_reference_names_every_key():
+def test_the_configuration_reference_names_every_key() -> None:
     """A key that is not explained is not there for anybody."""
     missing = [field.key for field in FIELDS.values() if f"| `{field.name}` |" not in page()]
 
@@ -124,7 +124,7 @@ def test_the_configuration_reference_names_every_key():
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_that_a_document_names_exist(document: Path):
+def test_files_that_a_document_names_exist(document: Path) -> None:
     """Links are relative to the document, names between backticks to the repository."""
     text = document.read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
@@ -135,7 +135,7 @@ def test_files_that_a_document_names_exist(document: Path):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_commands_that_a_document_names_exist(document: Path):
+def test_commands_that_a_document_names_exist(document: Path) -> None:
     """Sub-commands, their options, and targets of make."""
     text = document.read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -145,7 +145,7 @@ def test_commands_that_a_document_names_exist(document: Path):
     assert (wrong, unknown) == ([], [])
 
 
-def test_a_command_that_does_not_exist_is_noticed():
+def test_a_command_that_does_not_exist_is_noticed() -> None:
     """The twin of the test above."""
     text = "```\nstrongroom kv fetch secret/a\nstrongroom kv get -shape=round secret/a\nmake coffee\n```\n"
 
@@ -156,7 +156,7 @@ def test_a_command_that_does_not_exist_is_noticed():
     assert targets(text) == {"coffee"}
 
 
-def test_the_walks_name_functions_that_exist():
+def test_the_walks_name_functions_that_exist() -> None:
     """One write and one read, file by file: a renamed function is renamed there, too."""
     walked = steps()
     gone = [
@@ -169,7 +169,7 @@ def test_the_walks_name_functions_that_exist():
     assert len(walked) > 40
 
 
-def test_the_invariants_that_are_named_exist():
+def test_the_invariants_that_are_named_exist() -> None:
     """The table says under which letters a module begins with them, the first and the last one."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     named = re.findall(r"`([\w/]+\.py)`, ([A-Z])(\d)(?:-| and )[A-Z](\d)", text)
@@ -184,7 +184,7 @@ def test_the_invariants_that_are_named_exist():
     assert len(named) > 20
 
 
-def test_the_readme_begins_with_the_two_commands():
+def test_the_readme_begins_with_the_two_commands() -> None:
     """Nothing else is needed to begin."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -6,7 +6,8 @@ local requests, prepared, turn = {}, 20000, 0
 init = function(_)
   math.randomseed(os.time())
   for number = 1, prepared do
-    local path = string.format("/v1/secret/data/bench/%06d", math.random(0, paths - 1))
+    local at = math.random(0, paths - 1)
+    local path = string.format("/v1/secret/data/team-%02d/app-%03d/%06d", at % 50, at % 1000, at)
     requests[number] = wrk.format("GET", path, { ["X-Vault-Token"] = token, ["X-Vault-Request"] = "true" })
   end
 end

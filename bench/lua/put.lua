@@ -12,7 +12,8 @@ end
 init = function(_)
   math.randomseed(os.time())
   for number = 1, prepared do
-    local path = string.format("/v1/secret/data/bench/%06d", math.random(0, paths - 1))
+    local at = math.random(0, paths - 1)
+    local path = string.format("/v1/secret/data/team-%02d/app-%03d/%06d", at % 50, at % 1000, at)
     local body = '{"data":{"value":"' .. text(1012) .. '"}}'
     requests[number] = wrk.format("PUT", path, { ["X-Vault-Token"] = token, ["X-Vault-Request"] = "true" }, body)
   end

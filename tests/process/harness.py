@@ -12,7 +12,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cluster.links.certs import write_certificates
+from tests.process.machine import HOST, free_port_base, processes_naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-HOST = "127.0.0.1"
 CLUSTER_NAME = "process"
 BIN = Path(sys.executable).parent
 START_S = 40.0
@@ -108,21 +107,6 @@ def wait_until(check: Callable[[], T], what: str, timeout_s: float = 20.0) -> T:
         if time.monotonic() > end:
             raise HarnessError(f"not within {timeout_s} s: {what}")
         time.sleep(POLL_S)
-
-
-def free_port_base(nodes: int = 3) -> int:
-    """P such that P, P+1, P+10, P+11, … are free, below the ports the kernel gives to clients."""
-    for _ in range(200):
-        base = random.randrange(10_000, 32_000, 10)
-        with contextlib.ExitStack() as stack:
-            try:
-                for number in range(nodes):
-                    for port in (base + 10 * number, base + 10 * number + 1):
-                        stack.enter_context(socket.create_server((HOST, port)))
-            except OSError:
-                continue
-            return base
-    raise HarnessError("no free ports")
 
 
 def uuid7(time_s: float | None = None) -> str:
@@ -386,18 +370,6 @@ def make_cluster(
         text = configuration(server, members, certs, profile=profile, sections=sections)
         (server.folder / "node.toml").write_text(text)
     return Cluster(servers)
-
-
-def processes_naming(text: str) -> list[int]:
-    """Pids of processes whose command line holds `text`, this one left out."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            if text.encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
 
 
 @contextlib.contextmanager

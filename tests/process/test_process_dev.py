@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.process.harness import BIN, HarnessError, ask, free_port_base, processes_naming, wait_until
+from tests.process.harness import BIN, HarnessError, ask, wait_until
+from tests.process.machine import free_port_base, processes_naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

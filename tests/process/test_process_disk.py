@@ -16,16 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.process.harness import (
-    Cluster,
-    Reply,
-    Server,
-    make_cluster,
-    processes_naming,
-    running,
-    uuid7,
-    wait_until,
-)
+from tests.process.harness import Cluster, Reply, Server, make_cluster, running, uuid7, wait_until
+from tests.process.machine import processes_naming
 from tests.process.workload import Workload
 
 if TYPE_CHECKING:

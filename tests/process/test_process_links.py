@@ -12,7 +12,8 @@ import pytest
 from cluster.links.certs import write_certificates
 from cluster.links.messages import Hello, Message, Ping, PreVote, Proof, decode, encode
 from cluster.links.wire import FORMAT, Reader, frames
-from tests.process.harness import CLUSTER_NAME, HOST, Cluster, Server, make_cluster, running
+from tests.process.harness import CLUSTER_NAME, Cluster, Server, make_cluster, running
+from tests.process.machine import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.process.harness import HOST, Cluster, Server, ask, make_cluster, running, wait_until
+from tests.process.harness import Cluster, Server, ask, make_cluster, running, wait_until
+from tests.process.machine import HOST
 from tests.process.malformed import malformed
 from tests.process.needles import needles, search, search_folder
 from tests.process.wiretap import Wiretap

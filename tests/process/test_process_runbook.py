@@ -11,7 +11,8 @@ import pytest
 from cluster.journal.ballot import read_ballot
 from cluster.links.certs import write_certificates
 from cluster.seams import SystemDisk
-from tests.process.harness import CLUSTER_NAME, HOST, Cluster, Server, make_cluster, running, wait_until
+from tests.process.harness import CLUSTER_NAME, Cluster, Server, make_cluster, running, wait_until
+from tests.process.machine import HOST
 from tests.process.workload import Workload
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.process.harness import BIN, CLUSTER_NAME, HOST, Cluster, Server, make_cluster, processes_naming, wait_until
+from tests.process.harness import BIN, CLUSTER_NAME, Cluster, Server, make_cluster, wait_until
+from tests.process.machine import HOST, processes_naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

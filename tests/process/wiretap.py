@@ -7,7 +7,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from tests.process.harness import HOST
+from tests.process.machine import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable

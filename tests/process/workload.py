@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.process.harness import HOST, Cluster, Reply, Server, ask_on, uuid7, wait_until
+from tests.process.harness import Cluster, Reply, Server, ask_on, uuid7, wait_until
+from tests.process.machine import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
