@@ -102,12 +102,15 @@ def _turns(cluster: Nodes, sizes: Sizes, where: str) -> Figure:
     load = _begin_load(cluster, leader, sizes, sizes.snapshot_puts_per_s)
     time.sleep(SETTLE_S)
     cluster.do(node, "turns.begin")
+    time.sleep(sizes.point_s)
+    without = cluster.do(node, "turns.end")
+    cluster.do(node, "turns.begin")
     snapshot = cluster.do(node, "snapshot", timeout_s=LOAD_S_MAX)
     time.sleep(sizes.point_s)  # what comes after it belongs to it: files that go, a log that is cut
     numbers = cluster.do(node, "turns.end")
     puts = _end_load(cluster, leader, load)
-    numbers["snapshot_s"] = snapshot["seconds"]
-    note = f"{_of_load(puts)}; late_ms counts waiting for a core, turn_ms does not"
+    numbers |= {"without_turn_ms": without["turn_ms"], "snapshot_s": snapshot["seconds"]}
+    note = f"{_of_load(puts)}; without a snapshot: without_turn_ms; late_ms counts waiting for a core"
     return Figure("snapshot", f"longest loop turn, {where}'s snapshot", numbers, missing=NO_YARDSTICK, note=note)
 
 

@@ -19,6 +19,7 @@ from .http.render import json_bytes, refused, respond
 from .request import Answer, Operation, RawRequest, RawResponse, Refusal
 
 if TYPE_CHECKING:
+    from .cluster_seal import ClusterSeal
     from .flow import Flow
     from .metrics import Metrics
     from .seal_desk import SealDesk
@@ -33,10 +34,19 @@ class LocalPaths:
     """The table of these paths."""
 
     def __init__(
-        self, member: Member, desk: SealDesk, status: Status, flow: Flow, metrics: Metrics, *, open_metrics: bool
+        self,
+        member: Member,
+        desk: SealDesk,
+        cluster_seal: ClusterSeal,
+        status: Status,
+        flow: Flow,
+        metrics: Metrics,
+        *,
+        open_metrics: bool,
     ) -> None:
         self._member = member
         self._desk = desk
+        self._cluster_seal = cluster_seal
         self._status = status
         self._flow = flow
         self._metrics = metrics
@@ -140,7 +150,7 @@ class LocalPaths:
             nonlocal allowed
             allowed = True
             if whole:
-                await self._desk.seal_cluster()
+                await self._cluster_seal.propose()
             return Answer()
 
         response = await self._flow.judged(request, do)

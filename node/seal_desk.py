@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from cluster import (
     AlreadyInitialisedError,
     Draft,
-    Fact,
     InvalidShareError,
     Member,
     ShamirUnsealer,
@@ -32,11 +31,8 @@ from cluster import (
     View,
     WrongKeyError,
     init_problem,
-    read_file,
-    records,
     run_init,
     static_seal,
-    write_file,
 )
 
 from .auth.tokens import new_raw_token, root_token_records
@@ -53,13 +49,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("strongroom.seal")
 
 INIT_SECRET = "init-secret"  # noqa: S105 - the name of a file
-CLUSTER_SEAL = b"cluster-seal"
-CLUSTER_SEAL_FILE = "cluster-seal"
 OPEN_PERIOD_S = 0.5
 SERVES_S = 3.0
 LINKED_S = 0.5
 POLL_S = 0.02
-ANSWERS_S = 0.25  # between a seal of the cluster and its effect: the answer to it passes through nodes it seals
 
 
 class SealDesk:
@@ -76,7 +69,7 @@ class SealDesk:
         self._dev_mounts = dev_mounts
         self._unsealer: ShamirUnsealer | None = None
         self._busy = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.by_shares = False  # while a threshold of shares opens the node
         self.on_event: Callable[..., None] = lambda _event, **_details: None
         self.active_since_ns = 0
         self.audit_status: Callable[[], list[dict[str, Any]]] = list
@@ -225,7 +218,11 @@ class SealDesk:
         self.on_event("unseal attempt", accepted=True, progress=0 if unsealed is not None else self.progress)
         if unsealed is not None:
             self._unsealer = None
-            await member.open_with(unsealed)
+            self.by_shares = True
+            try:
+                await member.open_with(unsealed)
+            finally:
+                self.by_shares = False
             await self._until_it_serves()
 
     async def _until_it_serves(self) -> None:
@@ -250,36 +247,6 @@ class SealDesk:
         self._unsealer = None
         self.on_event("seal")
         await self._member.seal(by_operator=True)
-
-    async def seal_cluster(self) -> None:
-        """D3 on every node: a fact, and whoever applies it seals itself."""
-
-        def decide(view: View, now_ns: int) -> tuple[Draft, None]:
-            draft = Draft()
-            found = view.get(Table.FACT, CLUSTER_SEAL)
-            draft.expect(Table.FACT, CLUSTER_SEAL, 0 if found is None else found[0])
-            draft.put(Table.FACT, CLUSTER_SEAL, Fact(time_ns=now_ns, text="the cluster was sealed by an operator"))
-            return draft, None
-
-        await self._member.write(decide)
-
-    def on_change(self, _index: int, transaction: Any) -> None:
-        """A listener of the state: a seal of the cluster that this node has not carried out yet is carried out."""
-        for table, key, record in transaction.puts:
-            if table == Table.FACT and key == CLUSTER_SEAL:
-                time_ns = records.decode(Fact, record).time_ns
-                done = read_file(self._member.disk, CLUSTER_SEAL_FILE)
-                if done is not None and int(done) >= time_ns:
-                    continue  # a replay of what this node did in an earlier life
-                task = asyncio.get_running_loop().create_task(self._carry_out(time_ns))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-
-    async def _carry_out(self, time_ns: int) -> None:
-        """What is being answered leaves; then the node is sealed, and only then that is remembered as done."""
-        await asyncio.sleep(ANSWERS_S)
-        await self.seal()
-        write_file(self._member.disk, CLUSTER_SEAL_FILE, b"%d" % time_ns)
 
 
 def _write_private(path: Path, text: str) -> None:

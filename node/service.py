@@ -28,6 +28,7 @@ from cluster import (
 
 from .audit_desk import AuditDesk
 from .auth.token_engine import TokenEngine
+from .cluster_seal import ClusterSeal
 from .config.document import FIELDS, split_address
 from .engines.kv1 import KvV1
 from .engines.kv2 import KvV2
@@ -79,6 +80,7 @@ class Node:
             key_text=config.seal.key.reveal() if dev else "",
             dev_mounts=dev and os.environ.get("STRONGROOM_DEV_SECRET_MOUNT") == "1",
         )
+        self.cluster_seal = ClusterSeal(self.member, self.desk.seal)
         self.status = Status(self.member, self.desk)
         self.audit = AuditDesk(self.member, config)
         self.desk.audit_status = self.audit.status
@@ -100,6 +102,7 @@ class Node:
         self.local = LocalPaths(
             self.member,
             self.desk,
+            self.cluster_seal,
             self.status,
             self.flow,
             self.metrics,
@@ -158,7 +161,8 @@ class Node:
         self.registry.forget()
         self.member.view.listeners.append(self.registry.changed)
         self.member.view.listeners.append(self.audit.on_change)
-        self.member.view.listeners.append(self.desk.on_change)
+        self.member.view.listeners.append(self.cluster_seal.on_change)
+        self.cluster_seal.opened(by_shares=self.desk.by_shares)
         self.audit.forget()
         self.member.running.on_lead = self._leads
 
@@ -166,8 +170,9 @@ class Node:
         self.registry.forget()
         state.listeners.append(self.registry.changed)
         state.listeners.append(self.audit.on_change)
-        state.listeners.append(self.desk.on_change)
+        state.listeners.append(self.cluster_seal.on_change)
         self.audit.forget()
+        self.cluster_seal.look()
 
     def _desk_event(self, event: str, **details: str | int | bool) -> None:
         if event == "unseal attempt":
@@ -231,6 +236,7 @@ class Node:
             await self._listen(self.config.api.locked_address, "locked")
         self._spawn(self.maintenance.run())
         self._spawn(self.audit.run())
+        self._spawn(self.cluster_seal.run())
         self._spawn(self._measure_lag())
         if not self._single and not self.member.initialised:
             self._spawn(self._look_for_cluster())

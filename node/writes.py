@@ -71,17 +71,13 @@ class WriteIds:
         if known.request != self._fingerprint(request):
             raise Refusal(409, "this write id belongs to another request")
         if known.answer is None:
-            body = errors_body(
-                [f"applied at index {index}, answer not kept"], applied="yes", write_id=request.write_id
-            )
+            body = errors_body([f"applied at index {index}, answer not kept"], applied="yes", write_id=request.write_id)
             return Repetition(RawResponse(409, body))
         if not known.answer:
             return Repetition(RawResponse(known.status))
         return Repetition(respond(request.id, Answer(status=known.status, data=RawJson(known.answer))))
 
-    def remember(
-        self, draft: Draft, request: RawRequest, token: TokenView | None, plan: Plan, now_ns: int
-    ) -> None:
+    def remember(self, draft: Draft, request: RawRequest, token: TokenView | None, plan: Plan, now_ns: int) -> None:
         """The outcome stands in the same transaction as what was written."""
         if request.write_id is None or token is None or token.record.num_uses or not takes_id(request):
             return

@@ -143,6 +143,7 @@ class Site:
     token: str = ""
     shares: list[str] = field(default_factory=list)
     victims: int = 0
+    used_s: float = 0.0
 
     @property
     def leader(self) -> Server:
@@ -174,11 +175,13 @@ class Site:
 
     async def settled(self) -> None:
         """One node leads, all others follow it, and everybody answers strong reads."""
-        await until(lambda: sum(server.leads for server in self.servers) == 1, "one leader")
-        leader = self.leader.node_id
-        await until(lambda: all(s.node.member.leader_id == leader for s in self.servers), "all follow")
+        await until(self._agree, "one leader, and all follow it")
         for server in self.servers:
             await until_async(lambda s=server: _is_ready(s), f"{server.node_id} serves")
+
+    def _agree(self) -> bool:
+        leaders = [server.node_id for server in self.servers if server.leads]
+        return len(leaders) == 1 and {server.node.member.leader_id for server in self.servers} == set(leaders)
 
     async def stop(self) -> None:
         await asyncio.gather(*(server.node.stop() for server in self.servers))

@@ -127,14 +127,17 @@ async def test_a_refusal_by_a_leader_that_is_cut_off_is_not_believed(site: Site)
     assert outcome(reply) == NO
 
 
-async def test_writes_wait_for_the_next_leader(site: Site) -> None:
-    """A hand-over costs a client of a follower some time and no error."""
+async def test_a_write_during_a_hand_over_is_applied_or_surely_not(site: Site) -> None:
+    """Refused before anything is decided, or done; and the next leader serves."""
     follower, leader = site.followers[0], site.leader
     stepped = await site.ask("PUT", "sys/step-down")
     reply = await put(site, follower, "handed-over")
-
-    assert (stepped.status, reply.status) == (204, 200)
     await until(lambda: leader.node.member.leader_id != leader.node_id)
+    there = await version(site, "handed-over")
+
+    assert stepped.status == 204
+    assert (reply.status, there) == (200, 1) or (outcome(reply), there) == (NO, 0)
+    assert (await put(site, leader, "handed-over")).status == 200
 
 
 async def test_a_full_disk_refuses_before_anything_is_decided(site: Site) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from cluster import UnknownOutcomeError
+from cluster import Table, UnknownOutcomeError
+from node.config import Config
 from tests.node.flow_site import (
     Server,
     Silence,
@@ -28,6 +32,16 @@ def kinds(server: Server, request_id: str) -> list[str]:
 async def unseal(server: Server, site: Site) -> None:
     reply = await server.ask("PUT", "sys/unseal", {"key": site.shares[0]})
     assert (reply.status, reply.json["sealed"]) == (200, False)
+
+
+@contextlib.asynccontextmanager
+async def running_with(configs: list[tuple[Config, Path]]) -> AsyncIterator[Site]:
+    """A cluster whose servers a test may exchange."""
+    servers = list(await asyncio.gather(*(start_server(config, place) for config, place in configs)))
+    try:
+        yield await open_site(servers)
+    finally:
+        await asyncio.gather(*(server.node.stop() for server in servers))
 
 
 # ---- init
@@ -199,6 +213,43 @@ async def test_a_seal_of_the_cluster_is_answered_and_seals_every_node(tmp_path: 
     assert (reply.status, health, written.status) == (204, [503] * 3, 200)
 
 
+async def test_a_node_that_joins_later_does_not_carry_out_a_seal_that_was_lifted(tmp_path: Path) -> None:
+    """Its log begins with the fact; whoever gave the shares knew of it. The leader drops the fact."""
+    configs = member_configs(tmp_path, 3)
+    async with running_with(configs) as site:
+        await site.ask("PUT", "sys/seal", {"cluster": True})
+        await until(lambda: all(one.node.member.sealed for one in site.servers))
+        await asyncio.gather(*(unseal(one, site) for one in site.servers))
+        await site.settled()
+        await until(lambda: site.leader.node.member.view.get(Table.FACT, b"cluster-seal") is None, "the fact is gone")
+        lost = site.followers[0]
+        at = site.servers.index(lost)
+        await lost.node.stop()
+        shutil.rmtree(configs[at][1] / "data")
+        site.servers[at] = await start_server(*configs[at])
+        await until(lambda: site.servers[at].node.member.initialised, "it found its cluster")
+        await unseal(site.servers[at], site)
+        await site.settled()
+        written = await site.must("POST", "secret/data/after", {"data": {}})
+        await until(lambda: site.servers[at].node.member.view.applied_index >= written.index)
+
+        assert not site.servers[at].node.member.sealed
+
+
+@pytest.mark.parametrize("by_shares", [False, True])
+async def test_a_seal_that_stands_when_a_node_has_caught_up(tmp_path: Path, *, by_shares: bool) -> None:
+    """It is carried out, unless a threshold of shares opened the node since: then the leader lifts it."""
+    async with running(tmp_path) as site:
+        server = site.servers[0]
+        seal = server.node.cluster_seal
+        seal.opened(by_shares=by_shares)  # what is applied from here on is catching up
+        await seal.propose()
+        member = server.node.member
+        await until(lambda: member.sealed or member.view.get(Table.FACT, b"cluster-seal") is None, "it was judged")
+
+        assert member.sealed_by_operator is not by_shares
+
+
 async def test_a_seal_of_a_cluster_of_one(tmp_path: Path) -> None:
     """There is nobody to hand over to."""
     async with running(tmp_path, audited=True) as site:
@@ -221,16 +272,14 @@ async def test_a_denied_seal_seals_nothing(tmp_path: Path) -> None:
         assert not server.node.member.sealed
 
 
-async def test_an_unknown_outcome_of_a_nodes_own_path_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unknown_outcome_of_a_nodes_own_path_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A seal of the cluster is a write like any other."""
 
     async def unknown(*_: object) -> None:
         raise UnknownOutcomeError("the leader went")
 
     async with running(tmp_path) as site:
-        monkeypatch.setattr(site.leader.node.desk, "seal_cluster", unknown)
+        monkeypatch.setattr(site.leader.node.cluster_seal, "propose", unknown)
         reply = await site.ask("PUT", "sys/seal", {"cluster": True})
 
     assert (reply.status, reply.json["applied"], "Retry-After" in reply.headers) == (504, "unknown", False)
