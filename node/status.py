@@ -151,9 +151,7 @@ class Status:
             "is_self": member.is_leader,
             "active_time": rfc3339(self._desk.active_since_ns) if member.is_leader else "0001-01-01T00:00:00Z",
             "leader_address": "" if leader is None else leader.api,
-            "leader_cluster_address": (
-                "" if leader is None else f"https://{leader.peer[0]}:{leader.peer[1]}"
-            ),
+            "leader_cluster_address": ("" if leader is None else f"https://{leader.peer[0]}:{leader.peer[1]}"),
             "performance_standby": False,
             "performance_standby_last_remote_wal": 0,
             "raft_committed_index": member.replica.commit_index,

@@ -109,6 +109,7 @@ class Applying(Snapshots):
             outcome = self.state.apply(index, term, opened[1])
             if self.is_leader:
                 self.overlay.applied(index, opened[1])
+        self.applied_index = index  # before anybody is told, and whatever a callback does: once is enough
         self._digests.append((index, self.state.digest))
         if index == self._digest_asked:
             self._digest_found = self.state.digest.to_bytes(DIGEST_BYTES, "little")

@@ -65,12 +65,7 @@ class _Seams:
 
 _running = _Seams()
 
-
-def _boot() -> float:
-    return _running.clock.boot()
-
-
-library.monotonicTime = _boot
+library.monotonicTime = lambda: _running.clock.boot()  # noqa: PLW0108 - the clock is another one at each call
 library.random = _running
 
 

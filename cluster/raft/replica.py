@@ -66,11 +66,12 @@ class Replica(Applying):
         self.snapshot_index = snapshot_index  # newest durable one
         self._job: Iterator[bool] | None = None  # True: there is nothing to do in this turn
         self._taking: tuple[bytes, int, Snapshot] | None = None
+        self._taken_bytes = 0
         self._loaded: State | None = None
         self._turn: tuple[str, float] | None = None  # as leader: who may take a snapshot, until when
         self._my_turn = False
         self._retake = False
-        self._kept_bytes = 0  # of the log, when it was last cut
+        self._applied_bytes = 0  # of entries applied since the newest durable snapshot was taken
         self._take_after_s = 0.0
         self.space_ok = True
         self.on_state_replaced: Callable[[State], None] = lambda _state: None
@@ -127,9 +128,12 @@ class Replica(Applying):
         if self._retake:
             return True
         applied = self.applied_index - self.snapshot_index
-        return applied >= self.log_entries_max or (
-            applied > 0 and self.log.bytes - self._kept_bytes > self.log_bytes_max
-        )
+        return applied >= self.log_entries_max or self._applied_bytes > self.log_bytes_max
+
+    def install(self, index: int, term: int, command: bytes) -> None:
+        """See Replication; counts what a snapshot would free."""
+        super().install(index, term, command)
+        self._applied_bytes += len(command)
 
     def retake(self) -> None:
         """See Snapshots."""
@@ -170,6 +174,7 @@ class Replica(Applying):
         snapshot = Snapshot(self.state)
         index, term = self.state.applied_index, self.state.applied_term
         self._taking = (snapshot_id, index, snapshot)
+        self._taken_bytes = self._applied_bytes
         self.store.begin(snapshot_id, index, term)
         self._job = self._taking_job(snapshot_id, index, term, snapshot)
         self.wake()
@@ -212,6 +217,7 @@ class Replica(Applying):
             self._taking = None
             if index > self.snapshot_index or self._retake:
                 self._retake = False
+                self._applied_bytes -= self._taken_bytes
                 self.snapshot_index = index
                 self.store.remove_before(index)
                 self.cut_log()
@@ -240,7 +246,6 @@ class Replica(Applying):
             index = min(index, pinned)
         if index > self.log.base_index:
             self.log.trim(index)
-        self._kept_bytes = self.log.bytes
 
     # ---- loading a received snapshot
     def begin_load(self, snapshot_id: bytes, index: int, term: int) -> None:
@@ -282,7 +287,7 @@ class Replica(Applying):
         self._digests.clear()
         self._digest_asked, self._digest_found = 0, None
         self.snapshot_index = self.state.applied_index
-        self._kept_bytes = 0
+        self._applied_bytes = 0
         self._retake = False
         self.store.remove_before(self.snapshot_index)
         self.on_state_replaced(self.state)

@@ -107,7 +107,11 @@ ROUTES = (
     Route("POST", "sys/capabilities", "update", 200, lambda c: {"token": c.token, "paths": ["a"]}, served="readindex"),
     Route("POST", "sys/capabilities-self", "update", 200, fixed({"paths": ["a", "b"]}), served="readindex"),
     Route(
-        "POST", "sys/capabilities-accessor", "update", 200, lambda c: {"accessor": c.accessor, "path": "a"},
+        "POST",
+        "sys/capabilities-accessor",
+        "update",
+        200,
+        lambda c: {"accessor": c.accessor, "path": "a"},
         served="readindex",
     ),
     # tokens

@@ -175,13 +175,17 @@ class Site:
 
     async def settled(self) -> None:
         """One node leads, all others follow it, and everybody answers strong reads."""
-        await until(self._agree, "one leader, and all follow it")
+        await until(self._agree, "all are linked, and follow one leader")
         for server in self.servers:
             await until_async(lambda s=server: _is_ready(s), f"{server.node_id} serves")
 
     def _agree(self) -> bool:
         leaders = [server.node_id for server in self.servers if server.leads]
-        return len(leaders) == 1 and {server.node.member.leader_id for server in self.servers} == set(leaders)
+        followed = {server.node.member.leader_id for server in self.servers}
+        linked = all(
+            links.standing(peer) for s in self.servers if (links := s.node.member.links) for peer in links.members
+        )
+        return linked and len(leaders) == 1 and followed == set(leaders)
 
     async def stop(self) -> None:
         await asyncio.gather(*(server.node.stop() for server in self.servers))
@@ -206,7 +210,7 @@ async def until_async(condition: Callable[[], Awaitable[bool]], what: str) -> No
     """The same for a condition that has to ask."""
     try:
         async with asyncio.timeout(WAIT_S):
-            while not await condition():
+            while not await condition():  # noqa: ASYNC110 - see `until`
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"not within {WAIT_S} s: {what}") from None
@@ -252,7 +256,9 @@ def member_configs(folder: Path, count: int, **sections: Any) -> list[tuple[Conf
     certs = folder / "certs"
     write_certificates(certs, {name: [HOST] for name in names}, None, CLUSTER_NAME)
     ports = dict(zip(names, free_ports(count), strict=True))
-    members = tuple(Member(id=name, peer=f"{HOST}:{ports[name]}", api=f"http://{HOST}:{9000 + at}") for at, name in enumerate(names))
+    members = tuple(
+        Member(id=name, peer=f"{HOST}:{ports[name]}", api=f"http://{HOST}:{9000 + at}") for at, name in enumerate(names)
+    )
     configs = []
     for name in names:
         peer = Peer(

@@ -48,9 +48,7 @@ async def test_parallel_uses_succeed_exactly_as_often_as_allowed(three: Site, us
 async def test_parallel_reads_pay_too(three: Site) -> None:
     """Reads are served by the leader then, and the uses are counted in one place."""
     token, _ = await three.new_token(SELF, num_uses=7)
-    replies = await asyncio.gather(
-        *(three.servers[n % 3].ask("GET", SELF[0], token=token) for n in range(32))
-    )
+    replies = await asyncio.gather(*(three.servers[n % 3].ask("GET", SELF[0], token=token) for n in range(32)))
 
     assert Counter(reply.status for reply in replies) == {200: 7, 403: 25}
     assert {reply.headers["X-Strongroom-Node"] for reply in replies if reply.status == 200} == {three.leader.node_id}
@@ -68,9 +66,7 @@ async def test_parallel_reads_pay_too(three: Site) -> None:
         ("POST", "sys/capabilities-self", {}, 400),
     ],
 )
-async def test_a_refused_request_costs_a_use(
-    three: Site, method: str, path: str, body: object, status: int
-) -> None:
+async def test_a_refused_request_costs_a_use(three: Site, method: str, path: str, body: object, status: int) -> None:
     """As Vault: the use is the request, not its success."""
     rules = [(rule, "create read update") for rule in ("secret/data/*", "nowhere/*", "sys/nonsense", "cubbyhole/*")]
     token, accessor = await three.new_token(*rules, ("sys/capabilities-self", "update"), num_uses=2)
@@ -95,9 +91,7 @@ async def test_a_secret_can_be_read_with_limited_uses(three: Site) -> None:
     }
     rules = [(rule, "read list") for rule in ("secret/*", "kv1/*", "sys/mounts")]
     token, accessor = await three.new_token(*rules, num_uses=len(asked) + 1)
-    found = {
-        (method, path): (await three.followers[0].ask(method, path, token=token)).status for method, path in asked
-    }
+    found = {(method, path): (await three.followers[0].ask(method, path, token=token)).status for method, path in asked}
 
     assert found == asked
     assert await left(three, accessor) == 1

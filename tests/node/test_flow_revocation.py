@@ -127,9 +127,7 @@ async def test_reads_on_every_node_follow_the_write_that_was_answered(three: Sit
     for number in range(20):
         server = three.servers[number % 3]
         written = await server.ask("POST", "secret/data/follow", {"data": {"n": number}}, token=three.token)
-        seen = await asyncio.gather(
-            *(s.ask("GET", "secret/data/follow", token=three.token) for s in three.servers)
-        )
+        seen = await asyncio.gather(*(s.ask("GET", "secret/data/follow", token=three.token) for s in three.servers))
 
         assert [reply.data["data"]["n"] for reply in seen] == [number] * 3
         assert all(reply.index >= written.index for reply in seen)

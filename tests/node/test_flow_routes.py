@@ -17,7 +17,7 @@ DENIAL = {"errors": ["1 error occurred:\n\t* permission denied\n\n"]}
 WRONG = "hvs.000000000000000000000000"
 
 every = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.id)
-guarded = pytest.mark.parametrize("route", (*ROUTES, *REFUSED_ONLY), ids=lambda route: route.id)
+guarded = pytest.mark.parametrize("route", [*ROUTES, *REFUSED_ONLY], ids=lambda route: route.id)
 opened = pytest.mark.parametrize("route", OPEN, ids=lambda route: route.id)
 
 

@@ -328,8 +328,9 @@ async def test_an_uninitialised_node_answers_what_a_sealed_one_does(tmp_path: Pa
     assert (share.status, share.errors) == (400, ["Vault is not initialized"])
 
 
-async def test_init_needs_every_member(tmp_path: Path) -> None:
+async def test_init_needs_every_member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of three alone makes no keys, and may be asked again once they are there."""
+    monkeypatch.setattr("cluster.coordinator.PRESENT_S", 0.3)
     configs = member_configs(tmp_path, 3)
     first = await start_server(*configs[0])
     body = {"secret_shares": 1, "secret_threshold": 1}

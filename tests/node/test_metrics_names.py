@@ -142,8 +142,19 @@ async def test_the_gauges_of_raft_agree_with_the_status(three: Site) -> None:
         assert numbers["strongroom_raft_term"] == status["term"]
         assert numbers["strongroom_raft_applied_index"] >= status["applied_index"]
         assert numbers["strongroom_sealed"] == 0
-        assert numbers["strongroom_root_tokens"] == 1
+        assert numbers["strongroom_root_tokens"] >= 1
     assert sorted(leads) == [0, 0, 1]
+
+
+async def test_a_root_token_more_is_counted_on_every_node(three: Site) -> None:
+    """And one less again: root tokens are for breaking glass."""
+    before = await value(three, three.leader, "strongroom_root_tokens")
+    auth = (await three.must("POST", "auth/token/create", {"policies": ["root"]})).json["auth"]
+    more = [await value(three, server, "strongroom_root_tokens") for server in three.servers]
+    await three.must("POST", "auth/token/revoke-accessor", {"accessor": auth["accessor"]})
+    less = [await value(three, server, "strongroom_root_tokens") for server in three.servers]
+
+    assert (more, less) == ([before + 1] * 3, [before] * 3)
 
 
 async def test_records_a_device_did_not_take_are_counted(one: Site) -> None:

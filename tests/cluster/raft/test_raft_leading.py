@@ -8,7 +8,7 @@ from cluster.errors import NotLeaderError, UnavailableError
 from cluster.links.messages import Ack, Append, PreVoteAnswer, Vote, unpack_entries
 from cluster.raft.chassis import FOLLOWER
 from cluster.raft.progress import Mode, Progress
-from tests.cluster.raft.wiring import FakeClock, Node, Wired, fatal, lone, opened, put
+from tests.cluster.raft.wiring import NO_OP_COMMAND, FakeClock, Node, Wired, entry_one, fatal, lone, opened, put
 
 
 def leader(*, peers: int = 2, durable: bool = True) -> tuple[Node, FakeClock]:
@@ -74,10 +74,9 @@ def test_received_is_not_durable() -> None:
 
 def test_an_entry_of_an_earlier_term_is_not_committed_by_counting() -> None:
     """It is committed with the first entry of the own term (thesis 3.6.2)."""
-    from tests.cluster.raft.wiring import NO_OP_COMMAND, entry_one
-
     clock = FakeClock()
     node, _ = lone(start=opened(entries=[(1, 0, entry_one()), (2, 1, NO_OP_COMMAND)]), clock=clock)
+    node.sync()
     clock.now_s += 1.0
     node.replica.tick()
     node.hear("n2", PreVoteAnswer(1, 2, granted=True))

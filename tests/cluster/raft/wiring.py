@@ -228,8 +228,8 @@ def an_entry(term: int, sequence: int) -> bytes:
 
 
 def opened(
-    *, entries: list[tuple[int, int, bytes]] | None = None, ballot: Ballot | None = None, base: tuple[int, int] = (0, 0),
-    reset_to: tuple[int, int] | None = None,
+    *, entries: list[tuple[int, int, bytes]] | None = None, ballot: Ballot | None = None,
+    base: tuple[int, int] = (0, 0), reset_to: tuple[int, int] | None = None,
 ) -> Opened:
     """What a life begins with; by default entry 1 and nothing more."""
     entries = [(1, 0, entry_one())] if entries is None else entries
