@@ -1,7 +1,8 @@
 """Audit devices of this node, kept equal to the cluster's records, and their heads kept as facts.
 
 A shell between state and broker. Invariants
-  A1  a device that is enabled in the state is asked for every answer, whether or not it can be opened here
+  A1  a device that is enabled in the state is asked for every answer, whether or not it can be opened here; from the
+      moment the state has another one until it stands here, no record is taken and so nothing is answered
   A2  a device is enabled only after this node could open it, and answered only after the reachable members say that
       they could, or could not, within the deadline
   A3  the head of each chain becomes a fact every 10 s or 10,000 lines, at start, rotation and close
@@ -19,13 +20,14 @@ import msgspec
 
 from cluster import AuditDevice, AuditHead, DamagedError, Draft, Member, StrongroomError, Table, View, records
 
-from .audit import Broker, DeviceSpec, LineSettings, Rules
+from .audit import AuditError, Broker, DeviceSpec, LineSettings, Rules
 from .engines.system.audit_devices import SALT_BYTES, SALT_FIELD
 from .request import Operation, RawRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from .audit import AuditEntry, Renderer
     from .config import Config
 
 log = logging.getLogger("strongroom.audit")
@@ -36,6 +38,37 @@ HEADS_CALL = "audit.heads"
 SYNC_WAIT_S = 2.0
 
 
+class FollowingBroker(Broker):
+    """A broker that waits with its records while its devices may not be those of the state (A1)."""
+
+    followed: asyncio.Event | None = None  # set while they are
+
+    @property
+    def enabled(self) -> bool:
+        """Some device is enabled, or may be."""
+        return super().enabled or (self.followed is not None and not self.followed.is_set())
+
+    async def record(self, entry: AuditEntry, kind: Callable[[Renderer, AuditEntry, int], Any]) -> None:
+        """See Broker."""
+        await self._until_followed()
+        await super().record(entry, kind)
+
+    async def event(self, kind: str, details: Mapping[str, str | int | bool]) -> None:
+        """See Broker."""
+        await self._until_followed()
+        await super().event(kind, details)
+
+    async def _until_followed(self) -> None:
+        """Raises AuditError at the deadline."""
+        if self.followed is None or self.followed.is_set():
+            return
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await self.followed.wait()
+        except TimeoutError:
+            raise AuditError("the audit devices of the cluster do not stand here yet") from None
+
+
 class AuditDesk:
     """Owns the broker."""
 
@@ -43,7 +76,7 @@ class AuditDesk:
         self._member = member
         self._config = config
         self.rules = Rules(config.audit_directory, production=config.profile == "production")
-        self.broker = Broker(
+        self.broker = FollowingBroker(
             config.node.id,
             self.rules,
             self._chain_mac,
@@ -52,7 +85,7 @@ class AuditDesk:
             deadline_s=config.audit.deadline_s,
         )
         self._changed = asyncio.Event()
-        self._synced = asyncio.Event()
+        self._synced = self.broker.followed = asyncio.Event()
         self.problems: dict[str, str] = {}
 
     def _chain_mac(self, message: bytes) -> bytes:
@@ -106,12 +139,18 @@ class AuditDesk:
 
     async def run(self) -> None:
         """For ever: devices follow the state, heads become facts, declared devices exist."""
+        await asyncio.gather(self._follow(), self._keep())
+
+    async def _follow(self) -> None:
+        """By itself, because nothing is answered until it is done."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEADS_PERIOD_S):
-                    await self._changed.wait()
-            if self._changed.is_set():
+            await self._changed.wait()
+            with contextlib.suppress(StrongroomError):  # sealed meanwhile
                 await self.sync()
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(HEADS_PERIOD_S)
             if self._member.replica is None:
                 continue
             with contextlib.suppress(StrongroomError):

@@ -244,10 +244,11 @@ class Flow:
         replica = member.running
         judged: Judged | None = None
         refusal: Refusal | None = None
-        try:
-            judged = self._judge.at(replica.overlay, request, replica.now_ns(), pending=replica.overlay_pending)
-        except Refusal as error:
-            refusal = error
+        if self._audit.enabled or request.path.startswith("sys/audit/"):
+            try:
+                judged = self._judge.at(replica.overlay, request, replica.now_ns(), pending=replica.overlay_pending)
+            except Refusal as error:
+                refusal = error
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
             raise AuditFailedError
         if refusal is None and request.path.startswith("sys/audit/"):

@@ -40,6 +40,7 @@ class WriteIds:
         self._sealing = sealing
         self._random = random
         self._window_ns = window_s * NS
+        self._named: tuple[str, bytes, bytes, bytes] | None = None  # request id, token's key, key, fingerprint
 
     def give(self, request: RawRequest, now_ns: int) -> None:
         """A write that takes an id and has none gets one (UUID version 7)."""
@@ -53,7 +54,7 @@ class WriteIds:
         id_time_ns = write_ids.uuid7_time_ns(request.write_id)
         if id_time_ns is None:
             raise Refusal(400, "X-Strongroom-Write-Id must be a UUID of version 7")
-        key = self._key(token, request)
+        key, fingerprint = self._names(token, request)
         found, known = write_ids.status(view, key, id_time_ns, now_ns=now_ns, window_ns=self._window_ns)
         if found is write_ids.Status.NEW:
             return None
@@ -65,10 +66,10 @@ class WriteIds:
             )
             return Repetition(RawResponse(504, body))
         assert known is not None
-        return self._repeat(request, *known)
+        return self._repeat(request, fingerprint, *known)
 
-    def _repeat(self, request: RawRequest, index: int, known: WriteId) -> Repetition:
-        if known.request != self._fingerprint(request):
+    def _repeat(self, request: RawRequest, fingerprint: bytes, index: int, known: WriteId) -> Repetition:
+        if known.request != fingerprint:
             raise Refusal(409, "this write id belongs to another request")
         if known.answer is None:
             body = errors_body([f"applied at index {index}, answer not kept"], applied="yes", write_id=request.write_id)
@@ -90,26 +91,32 @@ class WriteIds:
             kept = b"" if answer.empty else json_bytes(answer.data)
             if len(kept) > ANSWER_BYTES_MAX:
                 kept = None
+        key, fingerprint = self._names(token, request)
         record = WriteId(
             id_time_ns=id_time_ns,
             applied_ns=now_ns,
-            request=self._fingerprint(request),
+            request=fingerprint,
             status=204 if answer.empty else answer.status,
             answer=kept,
         )
-        draft.put(Table.WRITE_ID, self._key(token, request), record)
+        draft.put(Table.WRITE_ID, key, record)
 
-    def _key(self, token: TokenView, request: RawRequest) -> bytes:
+    def _names(self, token: TokenView, request: RawRequest) -> tuple[bytes, bytes]:
+        """Key of the record, and what tells this request from another; remembered between look and remember."""
+        named = self._named
+        if named is not None and named[0] is request.id and named[1] == token.key:
+            return named[2], named[3]
         assert request.write_id is not None
-        return self._sealing().request_hash(token.key, request.write_id.lower().encode())
-
-    def _fingerprint(self, request: RawRequest) -> bytes:
-        return self._sealing().request_hash(
+        sealing = self._sealing()
+        key = sealing.request_hash(token.key, request.write_id.lower().encode())
+        fingerprint = sealing.request_hash(
             request.method.encode(),
             request.path.encode(),
             request.body.raw,
-            repr(sorted(request.query.items())).encode(),
+            repr(sorted(request.query.items())).encode() if request.query else b"[]",
         )
+        self._named = (request.id, token.key, key, fingerprint)
+        return key, fingerprint
 
 
 def takes_id(request: RawRequest) -> bool:

@@ -66,6 +66,11 @@ class SimReplica(Replica):
         if self.is_leader:
             self.member.checks.disks.credited(self, peer)
 
+    def replace_state(self) -> None:
+        """Count snapshots that are installed."""
+        super().replace_state()
+        self.member.world.stats["installs"] += 1
+
     def end_recovery(self) -> None:
         """Report a node that is whole again."""
         self.member.checks.disks.whole(self.member)

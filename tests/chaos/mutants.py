@@ -127,10 +127,3 @@ class EndsRecoveryByReceived(Replica):
         if self._clear_recovering_at is not None:
             self._clear_recovering_at = None
             Election.end_recovery(self)
-
-
-class RefusesWithTheRound(Replica):
-    """R7: the refusal of an older term carries the round of what it refuses."""
-
-    def refused_round(self, message: Append) -> int:
-        return message.round

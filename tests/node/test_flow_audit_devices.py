@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from cluster import Table
 from node.config import Audit, AuditDevice
 from tests.node.flow_site import Server, Silence, Site, running, until
 
@@ -110,6 +111,50 @@ async def test_a_node_that_was_away_opens_what_was_enabled_meanwhile(site: Site)
     assert (seen.status, records(away, "meanwhile", seen.request_id)) == (200, ["request", "response"])
 
 
+@pytest.mark.parametrize("slow", ["closing", "heads"])
+async def test_nothing_is_answered_between_a_device_in_the_state_and_the_device_here(
+    site: Site, slow: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a former device takes to close, or a leader to take the heads: the answer waits, or is refused."""
+    await site.settled()
+    server = site.leader
+    desk, go_on = server.node.audit, asyncio.Event()
+    await site.must("PUT", "sys/audit/former", body("former"))
+    if slow == "closing":
+        device = desk.broker._devices["former/"][0]
+        closes = device.close
+
+        async def close() -> None:
+            await go_on.wait()
+            await closes()
+
+        monkeypatch.setattr(device, "close", close)
+    else:
+
+        async def record_heads(**_: object) -> None:
+            await go_on.wait()
+
+        monkeypatch.setattr(desk, "record_heads", record_heads)
+    disabling = asyncio.ensure_future(site.ask("DELETE", "sys/audit/former"))
+    await until(lambda: not _known(server, b"former/"))
+    latter = AuditDevice(path="latter", options={"file_path": "latter.log"})
+    await server.node.member.write(lambda view, now_ns: desk._declared(latter, b"latter/", view, now_ns))
+    first = await server.ask("GET", "sys/mounts", token=site.token)
+    go_on.set()
+    await disabling
+    seen = await server.ask("GET", "sys/mounts", token=site.token)
+    monkeypatch.undo()
+    await site.must("DELETE", "sys/audit/latter")
+
+    both = ["request", "response"]
+    assert (first.status, records(server, "latter", first.request_id)) in [(500, []), (200, both)]
+    assert (seen.status, records(server, "latter", seen.request_id)) == (200, both)
+
+
+def _known(server: Server, path: bytes) -> bool:
+    return server.node.member.view.get(Table.AUDIT_DEVICE, path) is not None
+
+
 async def test_the_heads_of_all_nodes_become_facts(site: Site) -> None:
     """Followers give theirs to the leader."""
     await site.settled()
@@ -118,8 +163,6 @@ async def test_the_heads_of_all_nodes_become_facts(site: Site) -> None:
         await server.ask("GET", "sys/mounts", token=site.token)
 
     def known() -> set[bytes]:
-        from cluster import Table
-
         return {key for key, _, _ in site.leader.node.member.view.items(Table.AUDIT_HEAD) if b"heads/" in key}
 
     await until(lambda: len(known()) == 3, "every node's head is a fact")
