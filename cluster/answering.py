@@ -40,6 +40,8 @@ async def answer(member: Member, peer: str, proven: bool, call: Call, certificat
         member.init_state.store(msgspec.msgpack.decode(call.body, type=Store))
         return b""
     if call.method == "init.final":
+        if not member.init_state.stored:
+            raise NotInitialisedError("this node has stored nothing that could be final")
         member.init_state.finish(call.body)
         return b""
     if proven and member.on_call is not None:

@@ -39,6 +39,10 @@ class OverloadedError(UnavailableError):
     """Nothing was proposed: a bound on queued work is reached."""
 
 
+class TooLargeError(StrongroomError):
+    """Nothing was proposed: the transaction is larger than one entry may be, and would be at any other time."""
+
+
 class UnknownOutcomeError(StrongroomError):
     """The write was proposed and may or may not be committed; its write id resolves it."""
 

@@ -5,7 +5,7 @@ takes no part in Raft; its links serve init and the fetching of the envelope onl
 
 Invariants
   M1  a member without keys holds no state; sealing wipes keys and state
-  M2  nothing is awaited between `decide` and the entry standing in the log
+  M2  nothing is awaited between `decide` and the entry standing in the log (serving.py)
   M3  a broken invariant or a failed write ends the process (turns.py)
   M4  an empty member that finds an initialised peer becomes recovering, durably, before it takes part
 """
@@ -21,7 +21,7 @@ import msgspec
 
 from . import files
 from .answering import answer
-from .errors import NotInitialisedError, NotLeaderError, StrongroomError
+from .errors import NotInitialisedError
 from .folder import check_profile, lock_folder
 from .initialise import InitState
 from .journal.ballot import read_ballot, write_ballot
@@ -34,10 +34,10 @@ from .raft.log import DurableLog
 from .raft.replica import Replica
 from .raft.store import FileSnapshots
 from .seams import SystemDisk
+from .serving import Serving
 from .settings import MemberAddress, MemberSettings
 from .state import records
 from .state.tables import Table
-from .turns import Turns
 from .values import ValueSealing
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ if TYPE_CHECKING:
     from .links.messages import Call
     from .raft.boot import Opened
     from .seams import Clock, Random
-    from .state.machine import Outcome, State
-    from .state.transaction import Draft
-    from .state.view import View
+    from .state.machine import State
 
 log = logging.getLogger("strongroom.member")
 
@@ -58,7 +56,7 @@ HAND_OVER_S = 2.0
 A = TypeVar("A")
 
 
-class Member(Turns):
+class Member(Serving):
     """See the module's paragraph."""
 
     def __init__(
@@ -188,7 +186,7 @@ class Member(Turns):
             state=self.state_word,
             version=settings.version,
             link_mac=None if self.unsealed is None or replica is None else self.unsealed.keyring.link_mac,
-            known_incarnations=self._known_incarnations,
+            known={} if replica is None else replica.log.known,
         )
 
     @property
@@ -335,64 +333,6 @@ class Member(Turns):
 
     async def _on_call(self, peer: str, proven: bool, call: Call, certificate: bytes) -> bytes:
         return await answer(self, peer, proven, call, certificate)
-
-    # ---- serving
-    async def write(self, decide: Callable[[View, int], tuple[Draft, A]]) -> tuple[int, A]:
-        """Decide on state and overlay, propose, and wait: (index, answer) once applied.
-
-        A draft without facts proposes nothing; its answer leaves once everything it was decided on is applied and a
-        later round is confirmed. Raises NotLeaderError, UnavailableError (nothing happened) or UnknownOutcomeError.
-        """
-        replica = self.running
-        replica.may_propose()
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-        def done(index: int, _outcome: Outcome | None, error: StrongroomError | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(index)
-            else:
-                future.set_exception(error)
-
-        draft, answer = decide(replica.overlay, replica.next_stamp())
-        if draft.empty:
-            replica.settle(done)
-        else:
-            replica.propose(draft, done)
-        return await future, answer
-
-    async def read_barrier(self) -> int:
-        """Wait until a read that began now is safe on this node's applied state; its index.
-
-        Raises UnavailableError if nobody confirms in time, SealedError.
-        """
-        replica = self.running
-        if replica.quorum == 1 and replica.noop_applied and replica.applied_index >= replica.commit_index:
-            return replica.applied_index  # nobody else could lead
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-        def done(index: int, error: StrongroomError | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(index)
-            else:
-                future.set_exception(error)
-
-        replica.read_index(done)
-        return await future
-
-    async def forward(self, body: bytes, timeout_s: float) -> bytes:
-        """Give a request to the leader. Raises NotLeaderError if none is known, NotSentError if it never left."""
-        leader = self.leader_id
-        if leader is None or leader == self.settings.node_id or self.links is None:
-            raise NotLeaderError(leader)
-        return await self.links.call(leader, "forward", body, timeout_s)
-
-    def step_down(self) -> bool:
-        """Begin to hand over; False unless this node leads."""
-        return self.running.transfer_leadership()
 
 
 __all__ = ["Member", "MemberAddress", "MemberSettings", "NotSentError"]

@@ -50,7 +50,6 @@ class Turns:
         self.on_fatal: Callable[[str], None] = _exit_at_once
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled = False
-        self._known_incarnations: dict[str, int] = {}
         self._skew_s = 0.0
         self._skew_checked_s = 0.0
         self._ending: asyncio.Task[None] | None = None
@@ -189,7 +188,8 @@ class Turns:
         replica = self.replica
         if replica is None:
             return
-        self._known_incarnations[peer] = max(self._known_incarnations.get(peer, 0), hello.incarnation)
+        replica.log.remember(peer, incarnation=hello.incarnation)
+        replica.meet((hello.known_term, hello.known_index))
         if hello.known_incarnation > replica.log.ballot.incarnation:
             replica.log.write_ballot(incarnation=hello.known_incarnation + 1)  # spoken only once it is durable
             return

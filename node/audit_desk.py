@@ -119,8 +119,8 @@ class AuditDesk:
                     record_id=device.rid,
                 )
             except DamagedError:
-                log.exception("the salt of an audit device does not open")
-                salt = b""
+                log.error("the salt of audit device %s does not open: it takes no record", key.decode())  # noqa: TRY400
+                salt = None
             head = state.get(Table.AUDIT_HEAD, head_key(member.settings.node_id, key))
             known = None if head is None else records.decode(AuditHead, head[1])
             specs[key.decode()] = DeviceSpec(device, salt, known)

@@ -17,26 +17,25 @@ Source: Vault internals, "Request handling"; docs/architecture.md.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import (
     DamagedError,
     Draft,
     NotLeaderError,
+    OverloadedError,
     SealedError,
     StrongroomError,
+    UnavailableError,
     UnknownOutcomeError,
     View,
 )
 
 from .auth import tokens
-from .auth.token_use import join, use_token
-from .engines.base import Plan
-from .engines.system.routes import Router, unsupported_path
 from .http.render import errors_body, refused, respond
 from .judge import Judge, Judged
-from .request import Answer, Operation, RawRequest, RawResponse, Refusal
-from .writes import Repetition, WriteIds
+from .request import Answer, RawRequest, RawResponse, Refusal
+from .writing import AuditFailedError, Writing, ask, failed, is_write, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,12 +47,18 @@ if TYPE_CHECKING:
     from .indexes import IndexHeaders
     from .metrics import Metrics
     from .registry import Registry, Routed
+    from .writes import WriteIds
 
-RETRY_AFTER_S = 1
 
 
-class AuditFailedError(Exception):
-    """No device took the record: the request must not be answered."""
+class Read(NamedTuple):
+    """A read that is decided: the state's index, what is answered, and what audit wants to know of it."""
+
+    at_index: int
+    response: RawResponse
+    judged: Judged | None
+    answer: Answer | None
+    refusal: Refusal | None
 
 
 class Flow:
@@ -77,30 +82,30 @@ class Flow:
         self._forward = forward
         self._tasks: set[asyncio.Task[None]] = set()
         self._judge = Judge(member, registry)
+        self._writing = Writing(member, self._judge, audit, write_ids, indexes)
         self.metrics: Metrics | None = None
 
     async def handle(self, request: RawRequest) -> RawResponse:
         """The answer to a request below a mount. Never raises but for cancellation and broken invariants."""
         try:
             return await self._handle(request)
-        except Refusal as refusal:
-            return refused(refusal)
-        except SealedError:
-            return refused(Refusal(503, "Vault is sealed"))
-        except UnknownOutcomeError:
-            return self._outcome(request, 504, "the outcome of the write is unknown", "unknown")
-        except StrongroomError as error:
-            if isinstance(error, DamagedError):
-                return RawResponse(500, errors_body(["internal error"]))
-            return self._outcome(request, 503, str(error), "no", retry=True)
-        except AuditFailedError:
-            return RawResponse(500, errors_body(["1 error occurred:\n\t* internal error\n\n"]))
+        except (Refusal, StrongroomError, AuditFailedError) as error:
+            return self._failed(request, error)
 
-    def _outcome(
-        self, request: RawRequest, status: int, text: str, applied: str, *, retry: bool = False
-    ) -> RawResponse:
-        body = errors_body([text], applied=applied, write_id=request.write_id)
-        return RawResponse(status, body, [("Retry-After", str(RETRY_AFTER_S))] if retry else [])
+    def _failed(self, request: RawRequest, error: Exception) -> RawResponse:
+        if isinstance(error, Refusal):
+            return refused(error)
+        if isinstance(error, AuditFailedError):
+            text = "1 error occurred:\n\t* internal error\n\n"
+            return outcome(request, 500, text, "unknown") if error.unknown else RawResponse(500, errors_body([text]))
+        assert isinstance(error, StrongroomError)
+        if request.forwarded_from is not None and not _is_final(error):
+            raise NotLeaderError(self._member.leader_id) from error  # the forwarder waits for the next leader
+        refusal = failed(error)
+        if isinstance(error, DamagedError):
+            return refused(refusal)
+        applied = "unknown" if isinstance(error, UnknownOutcomeError) else "no"
+        return outcome(request, refusal.status, refusal.texts[0], applied, retry_after_s=refusal.retry_after_s)
 
     async def _handle(self, request: RawRequest) -> RawResponse:
         member = self._member
@@ -109,38 +114,68 @@ class Flow:
             self._indexes.check(request.index_states)
         state = member.view
         epoch, routed = registry.epoch, registry.route(state, request.path)
-        if not _is_write(routed, request):
-            await member.read_barrier()
+        if not is_write(routed, request):
+            try:
+                await member.read_barrier()
+            except StrongroomError as error:
+                if self.metrics is not None:
+                    self.metrics.reads["refused"] += 1
+                await self._record_failure(request, error)
+                raise
             state = member.view
             if registry.epoch != epoch:  # the mount may only now be here
                 routed = registry.route(state, request.path)
-            if not _is_write(routed, request):
+            if not is_write(routed, request):
                 response = await self._read(request, routed, state)
                 if response is not None:
                     return response
         self._write_ids.give(request, member.now_ns())
         if member.is_leader:
-            return await self._write(request)
+            return await self._writing.write(request)
         return await self._elsewhere(request)
 
     async def _elsewhere(self, request: RawRequest) -> RawResponse:
         if request.forwarded_from is not None:
             raise NotLeaderError(self._member.leader_id)  # F3
-        response = await self._forward(request)
+        if request.no_forwarding:
+            leader = self._member.settings.members.get(self._member.leader_id or "")
+            if leader is not None:
+                redirected = Refusal(307, "redirected to the active node")
+                if self._audit.enabled and not await self._audit.both(request, None, None, redirected):
+                    raise AuditFailedError
+                return RawResponse(307, b"", [("Location", f"{leader.api}{request.target}")])
+        try:
+            response = await self._forward(request)
+        except StrongroomError as error:
+            await self._record_failure(request, error)
+            raise
         assert isinstance(response, RawResponse)
         return response
+
+    async def _record_failure(self, request: RawRequest, error: StrongroomError) -> None:
+        """F1 for what this node answers without having judged it; while it is sealed there are no keys for a record."""
+        if isinstance(error, SealedError) or not self._audit.enabled:
+            return
+        if not await self._audit.both(request, None, None, failed(error)):
+            raise AuditFailedError from error
 
     async def elsewhere(self, request: RawRequest) -> RawResponse:
         """Forward a local path's request to the leader."""
         return await self._elsewhere(request)
 
-    async def judged(self, request: RawRequest, do: Callable[[RawRequest], Awaitable[Answer]]) -> RawResponse:
+    async def judged(
+        self, request: RawRequest, do: Callable[[RawRequest], Awaitable[Answer]], *, stale: bool = False
+    ) -> RawResponse:
         """A local path that needs a token: judged on state behind a read barrier, audited, done, audited.
 
-        Raises as `handle` catches.
+        With `stale` on what this node has, if nobody confirms it: for what only closes. Raises as `handle` catches.
         """
         member = self._member
-        await member.read_barrier()
+        try:
+            await member.read_barrier()
+        except UnavailableError:
+            if not stale:
+                raise
         state, now_ns = member.view, member.now_ns()
         judged: Judged | None = None
         refusal: Refusal | None = None
@@ -176,7 +211,7 @@ class Flow:
         replica = self._member.running
 
         def decide(view: View, now_ns: int) -> tuple[Draft, Judged | Refusal]:
-            paid = self._paid(view, now_ns, request)
+            paid = self._writing.paid(view, now_ns, request)
             try:
                 pending = replica.overlay_pending
                 return paid, self._judge.at(view, request, now_ns, pending=pending, local=True)
@@ -200,8 +235,36 @@ class Flow:
         loop.call_soon(begin)
 
     # ---- read
+    @property
+    def reads_now(self) -> bool:
+        """Whether `read_now` may answer: the barrier holds already, and no device wants a record first (F1)."""
+        return self._member.reads_now and not self._audit.enabled
+
+    def read_now(self, request: RawRequest) -> RawResponse | None:
+        """As `handle`, in this very turn; None, and nothing has happened, for what must wait or may write."""
+        if not self.reads_now:
+            return None
+        try:
+            if request.index_states:
+                self._indexes.check(request.index_states)
+            state = self._member.view
+            routed = self._registry.route(state, request.path)
+            done = None if is_write(routed, request) else self._decide_read(request, routed, state)
+        except (Refusal, StrongroomError) as error:
+            return self._failed(request, error)
+        return None if done is None else self._read_done(request, done)
+
     async def _read(self, request: RawRequest, routed: Routed | None, state: State) -> RawResponse | None:
         """The answer, decided on this state in one turn; None for a token with limited uses: the leader's."""
+        done = self._decide_read(request, routed, state)
+        if done is None:
+            return None
+        if self._audit.enabled and not await self._audit.both(request, done.judged, done.answer, done.refusal):
+            raise AuditFailedError
+        return self._read_done(request, done)
+
+    def _decide_read(self, request: RawRequest, routed: Routed | None, state: State) -> Read | None:
+        """What `_read` audits and answers. Nothing is awaited: the state is one."""
         now_ns, index = self._judge.now(), state.applied_index
         judged: Judged | None = None
         answer: Answer | None = None
@@ -210,145 +273,36 @@ class Flow:
             judged = self._judge.judge(state, request, routed, now_ns, pending=False)
             if judged.token is not None and judged.token.record.num_uses:
                 return None  # F4
-            answer = self._ask(judged, request, state, now_ns)
+            answer = ask(self._judge, judged, request, state, now_ns)
             response = respond(request.id, answer)
         except Refusal as error:
             if judged is None and self._limited(state, request, now_ns):
                 return None  # F4: a refusal costs a use, too
             refusal = error
             response = refused(refusal)
-        if self._audit.enabled and not await self._audit.both(request, judged, answer, refusal):
-            raise AuditFailedError
+        except DamagedError:
+            refusal = Refusal(500, "internal error")
+            response = refused(refusal)
+        return Read(index, response, judged, answer, refusal)
+
+    def _read_done(self, request: RawRequest, done: Read) -> RawResponse:
         if self.metrics is not None:
             self.metrics.reads["readindex"] += 1
-        return self._indexes.add(response, index, "readindex") if request.token else response
+        return self._indexes.add(done.response, done.at_index, "readindex") if request.token else done.response
 
     def _limited(self, view: View, request: RawRequest, now_ns: int) -> bool:
         assert self._member.values is not None
         token = tokens.authenticate(view, self._member.values, request.token, now_ns, request.remote_address)
         return token is not None and token.record.num_uses != 0
 
-    def _ask(self, judged: Judged, request: RawRequest, view: View, now_ns: int) -> Answer:
-        assert judged.routed is not None
-        engine = judged.routed.engine
-        if engine is None:
-            raise unsupported_path()
-        request.operation = judged.operation
-        if request.operation is Operation.HELP and not isinstance(engine, Router):
-            return _help(judged.routed)
-        return engine.read(self._judge.context(view, judged.routed, now_ns, judged.caller), request, judged.routed.path)
 
-    # ---- write
-    async def _write(self, request: RawRequest) -> RawResponse:
-        member = self._member
-        replica = member.running
-        judged: Judged | None = None
-        refusal: Refusal | None = None
-        if self._audit.enabled or request.path.startswith("sys/audit/"):
-            try:
-                judged = self._judge.at(replica.overlay, request, replica.now_ns(), pending=replica.overlay_pending)
-            except Refusal as error:
-                refusal = error
-        if self._audit.enabled and not await self._audit.request(request, judged, refusal):
-            raise AuditFailedError
-        if refusal is None and request.path.startswith("sys/audit/"):
-            await self._desk.before(request)
-        try:
-            index, done = await member.write(lambda view, now_ns: self._decide(view, now_ns, request))
-        except StrongroomError as error:
-            failed = Refusal(504 if isinstance(error, UnknownOutcomeError) else 503, str(error))
-            if self._audit.enabled and not await self._audit.response(request, judged, None, failed):
-                raise AuditFailedError from error
-            raise
-        return await self._applied(request, judged, index, done)
-
-    def _decide(self, view: View, now_ns: int, request: RawRequest) -> tuple[Draft, Any]:
-        """Inside the brackets: judged again on the overlay, decided, to be proposed in the same turn."""
-        replica = self._member.running
-        try:
-            judged = self._judge.at(view, request, now_ns, pending=replica.overlay_pending)
-            if judged.routed is None or judged.routed.engine is None:
-                raise unsupported_path()
-            remembered = self._write_ids.look(view, request, judged.token, now_ns)
-            if remembered is not None:
-                return Draft(), remembered
-            return self._plan(view, now_ns, request, judged)
-        except Refusal as refusal:
-            return self._paid(view, now_ns, request), refusal
-
-    def _paid(self, view: View, now_ns: int, request: RawRequest) -> Draft:
-        """The use that a refused request costs its token; nothing if the token is not valid here or has no limit."""
-        assert self._member.values is not None
-        token = tokens.authenticate(view, self._member.values, request.token, now_ns, request.remote_address)
-        return Draft() if token is None else use_token(view, token)[1]
-
-    def _plan(self, view: View, now_ns: int, request: RawRequest, judged: Judged) -> tuple[Draft, Any]:
-        routed = judged.routed
-        assert routed is not None
-        engine = routed.engine
-        assert engine is not None
-        use = Draft()
-        if judged.token is not None and judged.token.record.num_uses:
-            view, use = use_token(view, judged.token)
-            judged.caller.num_uses = judged.token.record.num_uses - 1
-        asked = request.operation
-        try:
-            if not _is_write(routed, request):  # here only for its use
-                return use, Plan(self._ask(judged, request, view, now_ns))
-            request.operation = judged.operation
-            context = self._judge.context(view, routed, now_ns, judged.caller)
-            plan = engine.decide(context, request, routed.path)
-        except Refusal as refusal:
-            return use, refusal  # a use is paid by a refused request, too
-        finally:
-            request.operation = asked
-        draft = join(use, plan.draft)
-        if not draft.empty:
-            self._write_ids.remember(draft, request, judged.token, plan, now_ns)
-        return draft, plan
-
-    async def _applied(self, request: RawRequest, judged: Judged | None, index: int, done: Any) -> RawResponse:
-        answer: Answer | None = None
-        refusal: Refusal | None = None
-        if isinstance(done, Refusal):
-            refusal = done
-            response = refused(refusal)
-        elif isinstance(done, Repetition):
-            response = done.response
-        else:
-            assert isinstance(done, Plan)
-            answer = done.answer
-            response = respond(request.id, answer)
-            if request.path.startswith("sys/audit/"):
-                await self._desk.after(request)
-        if self._audit.enabled and not await self._audit.response(request, judged, answer, refusal):
-            if answer is not None and not getattr(done, "draft", Draft()).empty:
-                return self._outcome(request, 500, "1 error occurred:\n\t* internal error\n\n", "yes")
-            raise AuditFailedError
-        if isinstance(done, Plan) and done.after is not None:
-            done.after()
-        if request.write_id is not None:
-            response.headers.append(("X-Strongroom-Write-Id", request.write_id))
-        if request.token is None:
-            return response
-        served = "forwarded" if request.forwarded_from else "leader"
-        return self._indexes.add(response, index or self._member.view.applied_index, served)
-
-
-def _help(routed: Routed) -> Answer:
-    text = f"The {routed.mount.type} engine at {routed.mount_path}; see docs/api.md."
-    about = {"title": "Strongroom", "version": "1", "description": "HTTP API"}
-    openapi = {"openapi": "3.0.2", "info": about, "paths": {}}
-    return Answer(bare=True, data={"help": text, "see_also": None, "openapi": openapi})
-
-
-def _is_write(routed: Routed | None, request: RawRequest) -> bool:
-    engine = None if routed is None or request.operation is Operation.HELP else routed.engine
-    return engine is not None and routed is not None and engine.is_write(request.operation, routed.path)
+def _is_final(error: Exception) -> bool:
+    """Whether another node, or the same one a little later, would say the same."""
+    return isinstance(error, OverloadedError) or not isinstance(error, (NotLeaderError, UnavailableError))
 
 
 async def _run(action: Callable[[], Awaitable[None]]) -> None:
     await action()
 
 
-__all__ = ["AuditFailedError", "Flow"]
+__all__ = ["Flow"]

@@ -36,7 +36,9 @@ class IndexHeaders:
 
     def state(self, index: int) -> str:
         """The value of X-Vault-Index."""
-        keyring = self._member.running.sealer.keyring
+        return self._state(index, self._member.running.sealer.keyring)
+
+    def _state(self, index: int, keyring: object) -> str:
         if self._last[0] != index or self._keyring is not keyring:
             self._keyring = keyring
             text = f"{VERSION}:{self._cluster()}:{index}:0"
@@ -67,9 +69,11 @@ class IndexHeaders:
 
     def add(self, response: RawResponse, index: int, served: str) -> RawResponse:
         """The answer with the index it reflects, and who served it how."""
-        state = self.state(index)
-        lines = self._lines.get(served)
+        keyring = self._member.running.sealer.keyring
+        known = self._last[0] == index and self._keyring is keyring
+        lines = self._lines.get(served) if known else None
         if lines is None:
+            state = self._state(index, keyring)
             node_id = self._member.settings.node_id
             lines = self._lines[served] = (
                 f"X-Strongroom-Index: {index}\r\nX-Vault-Index: {state}\r\n"

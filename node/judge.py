@@ -20,7 +20,7 @@ from .policy import builtin
 from .request import Operation, RawRequest, Refusal
 
 if TYPE_CHECKING:
-    from cluster import Member, View
+    from cluster import Member, Token, View
 
     from .auth.tokens import TokenView
     from .registry import Registry, Routed
@@ -52,7 +52,7 @@ class Judge:
         self._member = member
         self._registry = registry
         self._tokens: tokens.TokenCache = {}
-        self._callers: dict[bytes, tuple[int, int, bool, Caller]] = {}  # token key → index, second, sudo, caller
+        self._callers: dict[bytes, tuple[Token, int, bool, Caller]] = {}  # token key → record, second, sudo, caller
         self._turn_ns = 0  # the cluster's time in this turn of the loop
 
     def at(self, view: View, request: RawRequest, now_ns: int, *, pending: bool, local: bool = False) -> Judged:
@@ -85,7 +85,9 @@ class Judge:
         if token is None:
             raise Refusal(403, "permission denied")
         acl = self._registry.acl(view, tuple(token.record.policies), pending=pending)
-        operation = self._operation(view, request, routed, now_ns, token)
+        operation = request.operation
+        if operation is Operation.UPDATE:
+            operation = self._operation(view, request, routed, now_ns, token)
         decision = acl.check(
             operation,
             request.path,
@@ -97,18 +99,21 @@ class Judge:
             raise DeniedRefusal(Judged(routed, operation, token, self._caller(token, now_ns, sudo=False)))
         if routed is None and not local:
             raise no_handler(request.path)
+        if request.wrap_ttl_s:  # never answered unwrapped
+            raise Refusal(400, "response wrapping is not supported")
         return Judged(routed, operation, token, self._caller(token, now_ns, sudo=sudo), decision.granting_policies)
 
     def _caller(self, token: TokenView, now_ns: int, *, sudo: bool) -> Caller:
         """As engines see the token; the same object for a second, unless a use is counted in it."""
         second = now_ns // 1_000_000_000
         known = self._callers.get(token.key)
-        if known is not None and known[:3] == (token.index, second, sudo) and not token.record.num_uses:
+        if known is not None and known[0] is token.record and known[1:3] == (second, sudo):
             return known[3]
         caller = tokens.caller_of(token, now_ns, has_sudo=sudo)
         if len(self._callers) >= tokens.CACHED_MAX:
             self._callers.clear()
-        self._callers[token.key] = (token.index, second, sudo, caller)
+        if not token.record.num_uses:
+            self._callers[token.key] = (token.record, second, sudo, caller)
         return caller
 
     def now(self) -> int:
@@ -125,7 +130,7 @@ class Judge:
         self, view: View, request: RawRequest, routed: Routed | None, now_ns: int, token: TokenView
     ) -> Operation:
         """Create where the path has an existence check and nothing is there."""
-        if request.operation is not Operation.UPDATE or routed is None or routed.engine is None:
+        if routed is None or routed.engine is None:
             return request.operation
         context = self.context(view, routed, now_ns, tokens.caller_of(token, now_ns))
         exists = routed.engine.exists(context, routed.path)

@@ -17,6 +17,7 @@ from . import metrics as metrics_room
 from .engines.system.routes import unsupported_operation
 from .http.render import json_bytes, refused, respond
 from .request import Answer, Operation, RawRequest, RawResponse, Refusal
+from .writing import failed
 
 if TYPE_CHECKING:
     from .cluster_seal import ClusterSeal
@@ -77,8 +78,8 @@ class LocalPaths:
             return await handler(request)
         except Refusal as refusal:
             return refused(refusal)
-        except SealedError:
-            return refused(Refusal(503, "Vault is sealed"))
+        except SealedError as error:
+            return refused(failed(error), applied="no")
         except UnknownOutcomeError:
             return refused(Refusal(504, "the outcome of the request is unknown"), applied="unknown")
         except StrongroomError as error:
@@ -153,7 +154,7 @@ class LocalPaths:
                 await self._cluster_seal.propose()
             return Answer()
 
-        response = await self._flow.judged(request, do)
+        response = await self._flow.judged(request, do, stale=not whole)  # a node cut off can be sealed
         if allowed and not whole:  # behind the audit record, which needs keys, and even if no device took it
             self._flow.after_answer(self._desk.seal)
         return response

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from .engines.base import Engine
 
 ACLS_MAX = 10_000
+ROUTES_MAX = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Routed:
     """A path below a mount."""
 
@@ -42,6 +43,7 @@ class Registry:
         self._engine_for = engine_for
         self._mounts: dict[str, tuple[Mount, Engine | None]] | None = None
         self._acls: dict[tuple[str, ...], policy.Acl] = {}
+        self._routes: dict[str, Routed] = {}  # paths of secrets alone: others may hold a token
         self.epoch = 0  # moves when a mount or policy changes
 
     # ---- following the state
@@ -62,11 +64,10 @@ class Registry:
         self.epoch += 1
 
     # ---- mounts
-    def _all(self, view: View, *, pending: bool) -> Mapping[str, tuple[Mount, Engine | None]]:
-        if pending:
-            return self._read(view)
+    def _all(self, view: View) -> Mapping[str, tuple[Mount, Engine | None]]:
         if self._mounts is None:
             self._mounts = self._read(view)
+            self._routes.clear()
         return self._mounts
 
     def _read(self, view: View) -> dict[str, tuple[Mount, Engine | None]]:
@@ -78,14 +79,23 @@ class Registry:
 
     def route(self, view: View, path: str, *, pending: bool = False) -> Routed | None:
         """The mount of a path, or None."""
-        mounts = self._all(view, pending=pending)
-        probe = path if path.endswith("/") else f"{path}/"
-        end = len(probe)
-        while (end := probe.rfind("/", 0, end)) >= 0:
-            found = mounts.get(probe[: end + 1])
-            if found is not None:
-                return Routed(probe[: end + 1], found[0], found[1], path[end + 1 :])
-        return None
+        if pending:
+            return _route(self._read(view), path)
+        mounts = self._all(view)
+        known = self._routes.get(path)
+        if known is not None:
+            return known
+        routed = _route(mounts, path)
+        if routed is not None and routed.mount.type == "kv":
+            if len(self._routes) >= ROUTES_MAX:
+                self._routes.clear()
+            self._routes[path] = routed
+        return routed
+
+    def route_name(self, view: View, path: str) -> str:
+        """The type of the mount of a path, "none" without one: never a path somebody chose."""
+        routed = self.route(view, path)
+        return "none" if routed is None else routed.mount.type
 
     # ---- policies
     def acl(self, view: View, names: tuple[str, ...], *, pending: bool = False) -> policy.Acl:
@@ -98,3 +108,13 @@ class Registry:
                 self._acls.clear()
             found = self._acls[names] = acl_of(view, names)
         return found
+
+
+def _route(mounts: Mapping[str, tuple[Mount, Engine | None]], path: str) -> Routed | None:
+    probe = path if path.endswith("/") else f"{path}/"
+    end = len(probe)
+    while (end := probe.rfind("/", 0, end)) >= 0:
+        found = mounts.get(probe[: end + 1])
+        if found is not None:
+            return Routed(probe[: end + 1], found[0], found[1], path[end + 1 :])
+    return None

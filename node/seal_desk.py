@@ -2,7 +2,7 @@
 
 A shell around cluster's init protocol and unsealers. Shares, root key and root token are in no log and no error.
 Invariants
-  D1  init is accepted from loopback, or with the one-time secret of <data_dir>/init-secret; never twice
+  D1  init is accepted from loopback, or over TLS with the one-time secret of <data_dir>/init-secret; never twice
   D2  a share counts once, however it is written; wrong shares at the threshold cost all progress
   D3  sealing by an operator is durable: nothing but a threshold of shares opens the node again
 Source: Vault API, sys/init, sys/unseal, sys/seal.
@@ -59,7 +59,15 @@ class SealDesk:
     """One node's desk."""
 
     def __init__(
-        self, member: Member, *, seal_type: str, peers: bool, dev_mounts: bool, key_file: str = "", key_text: str = ""
+        self,
+        member: Member,
+        *,
+        seal_type: str,
+        peers: bool,
+        dev_mounts: bool,
+        secure: bool,
+        key_file: str = "",
+        key_text: str = "",
     ) -> None:
         self._member = member
         self._key_file = key_file
@@ -67,6 +75,7 @@ class SealDesk:
         self.seal_type = seal_type
         self._peers = peers
         self._dev_mounts = dev_mounts
+        self._secure = secure  # the listeners speak TLS
         self._unsealer: ShamirUnsealer | None = None
         self._busy = False
         self.by_shares = False  # while a threshold of shares opens the node
@@ -101,6 +110,8 @@ class SealDesk:
                 return
         except ValueError:
             pass
+        if not self._secure:
+            raise Refusal(403, "init from beyond this machine needs TLS")
         given = request.headers.get("x-strongroom-init-secret", "")
         path = self._member.settings.data_dir / INIT_SECRET
         known = path.read_text(encoding="ascii").strip() if path.exists() else ""

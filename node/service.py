@@ -19,6 +19,7 @@ from cluster import (
     Member,
     Mount,
     Rehydrate,
+    SealedError,
     StrongroomError,
     Table,
     clock_of,
@@ -26,6 +27,7 @@ from cluster import (
     records,
 )
 
+from .at_once import AtOnce
 from .audit_desk import AuditDesk
 from .auth.token_engine import TokenEngine
 from .cluster_seal import ClusterSeal
@@ -39,17 +41,18 @@ from .http.render import refused
 from .http.server import HttpServer
 from .indexes import IndexHeaders
 from .local import LocalPaths
-from .logs import configure
+from .logs import configure, request_id
 from .maintenance import Maintenance
 from .metrics import Metrics
 from .registry import Registry
-from .request import RawRequest, RawResponse, Refusal
+from .request import RawRequest, RawResponse
 from .seal_desk import SealDesk
 from .security_log import SecurityLog
 from .settings import http_limits, member_settings, trust_of
 from .status import Status
 from .tls import self_signed, server_context
 from .writes import WriteIds
+from .writing import failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +81,7 @@ class Node:
             peers=bool(config.seal.peers),
             key_file=config.seal.key_file,
             key_text=config.seal.key.reveal() if dev else "",
+            secure=config.api.tls == "on",
             dev_mounts=dev and os.environ.get("STRONGROOM_DEV_SECRET_MOUNT") == "1",
         )
         self.cluster_seal = ClusterSeal(self.member, self.desk.seal)
@@ -108,6 +112,7 @@ class Node:
             self.metrics,
             open_metrics=config.metrics.unauthenticated,
         )
+        self.at_once = AtOnce(self.member, self.registry, self.local, self.flow, self.metrics)
         self.maintenance = Maintenance(
             self.member, window_s=config.dedupe.window_s, entries_max=config.dedupe.entries_max
         )
@@ -202,13 +207,14 @@ class Node:
         return response
 
     async def _answer(self, request: RawRequest) -> RawResponse:
+        request_id.set(request.id)
         handler = self.local.find(request)
         if handler is not None:
             return await self.local.answer(handler, request)
         if request.path.startswith("/"):
             return RawResponse(404, b'{"errors":[]}\n')
         if self.member.sealed:
-            return refused(Refusal(503, "Vault is sealed"))
+            return refused(failed(SealedError()), applied="no")
         return await self.flow.handle(request)
 
     def _route_of(self, request: RawRequest) -> str:
@@ -217,10 +223,10 @@ class Node:
             return request.path
         if self.member.replica is None:
             return "sealed"
-        routed = self.registry.route(self.member.view, request.path)
-        return "none" if routed is None else routed.mount.type
+        return self.registry.route_name(self.member.view, request.path)
 
     async def _forwarded(self, request: RawRequest) -> RawResponse:
+        request_id.set(request.id)
         handler = self.local.find(request)
         if handler is not None:
             return await self.local.answer(handler, request)
@@ -267,6 +273,7 @@ class Node:
             ssl_context=context,
             listener=listener,
             on_fatal=lambda error: self.member.on_fatal(type(error).__name__),
+            at_once=self.at_once,
         )
         await server.start(host, port)
         self.servers.append(server)
@@ -295,7 +302,16 @@ class Node:
         self.security.record("configuration reloaded", needs_restart=", ".join(sorted(fixed)))
 
     def _spawn(self, coroutine: Any) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(coroutine))
+        task = asyncio.get_running_loop().create_task(coroutine)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """What runs beside the requests runs for ever: if it does not, the mistake is ours, and nothing may go on."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("a background task failed", exc_info=error)
+            self.member.on_fatal(type(error).__name__)
 
     async def _look_for_cluster(self) -> None:
         """An empty node whose peers are initialised fetches the envelope and waits for its shares."""

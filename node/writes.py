@@ -119,6 +119,11 @@ class WriteIds:
         return key, fingerprint
 
 
+def is_id(text: str) -> bool:
+    """Whether the text is a write id at all."""
+    return write_ids.uuid7_time_ns(text) is not None
+
+
 def takes_id(request: RawRequest) -> bool:
     """Whether the request takes a write id: logins, wrapping and seal operations do not; nor a token's counted uses."""
     login = request.path.startswith("auth/") and "/login" in request.path

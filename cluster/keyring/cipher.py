@@ -76,6 +76,10 @@ class PurposeCiphers(Secret):
         self.keep(self.own)
         return self.own
 
+    def known(self, place: bytes) -> Cipher | None:
+        """The cipher for key term id | salt, if it has opened something before."""
+        return self._known.get(place)
+
     def opening(self, keyring: Keyring, place: bytes) -> Cipher:
         """The cipher for key term id | salt; `keep` it once it has opened something. Raises as Cipher does."""
         return self._known.get(place) or self.make(keyring, place)

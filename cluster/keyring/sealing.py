@@ -125,9 +125,11 @@ class Sealer(Secret):
         place = self._salts.get(salt_id)
         if place is None:
             raise DamagedError("a value names a salt that is not known")
-        cipher = self._values.opening(self.keyring, place)
+        known = self._values.known(place)
+        cipher = known or self._values.make(self.keyring, place)
         plaintext = _open(cipher, box, _value_aad(cipher.aad, table, key, field, record_id), "a value")
-        self._values.keep(cipher)
+        if known is None:
+            self._values.keep(cipher)
         return plaintext
 
     # --- log entries

@@ -54,7 +54,7 @@ class Identity:
     state: str = "uninitialised"
     version: str = ""
     link_mac: Callable[[bytes], bytes] | None = None
-    known_incarnations: dict[str, int] = field(default_factory=dict)
+    known: dict[str, tuple[int, int, int]] = field(default_factory=dict)  # peer → incarnation, term, index
 
 
 class Owner(Protocol):
@@ -202,6 +202,7 @@ class Connection(asyncio.Protocol):
     # ---- handshake and messages
     def _say_hello(self, peer: str) -> None:
         identity = self.owner.identity()
+        incarnation, term, index = identity.known.get(peer, (0, 0, 0))
         assert self.kind is not None
         hello = Hello(
             identity.node_id,
@@ -213,8 +214,10 @@ class Connection(asyncio.Protocol):
             identity.cluster_id,
             identity.generation,
             identity.version,
-            identity.known_incarnations.get(peer, 0),
+            incarnation,
             identity.state,
+            term,
+            index,
         )
         self._mine = Side(encode(hello), self.owner.fingerprint)
         self.incarnation_said = hello.incarnation

@@ -160,7 +160,8 @@ class Ping(Message, tag=20, frozen=True):
 class Hello(Message, tag=21, frozen=True):
     """First message of each side.
 
-    `formats` lists what it reads; `known_incarnation` is the highest it saw of the other.
+    `formats` lists what it reads. What it knows of the other: the highest incarnation, the last term in which the other
+    voted for it, and the highest committed index that was on the other's disk.
     """
 
     node_id: str
@@ -174,6 +175,8 @@ class Hello(Message, tag=21, frozen=True):
     version: str = ""
     known_incarnation: int = 0
     state: str = ""
+    known_term: int = 0
+    known_index: int = 0
 
 
 class Proof(Message, tag=22, frozen=True):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import DamagedError, StrongroomError, UnavailableError, UnknownOutcomeError
+from ..errors import DamagedError, StrongroomError, TooLargeError, UnavailableError, UnknownOutcomeError
 from ..keyring.sealing import entry_kind
 from ..links.messages import Ack, Append, Diverged
 from ..state import stamp, transaction
@@ -131,7 +131,7 @@ class Applying(Snapshots):
     def propose(self, draft: transaction.Draft, callback: ProposalCallback, *, kind: int = TRANSACTION) -> int:
         """Append the draft; the caller has asked `may_propose` in the same turn. Returns the index.
 
-        Raises UnavailableError, with nothing appended, if the transaction is too large.
+        Raises TooLargeError, with nothing appended.
         """
         self._enter()
         self.sequence += 1
@@ -141,7 +141,7 @@ class Applying(Snapshots):
         )
         payload = transaction.encode(facts)
         if len(payload) > transaction.BYTES_MAX or len(facts.puts) + len(facts.drops) > transaction.RECORDS_MAX:
-            raise UnavailableError("the transaction is larger than one entry may be")
+            raise TooLargeError("the transaction is larger than one entry may be")
         entry = self.sealer.seal_entry(
             kind=kind,
             term=self.term,
@@ -212,6 +212,7 @@ class Applying(Snapshots):
             self.lose_proposals()
             self.on_lead(False)
         if new == LEADER:
+            self.on_lead(True)
             self.overlay.drop()
             # Time went on while the whole cluster was down; a wall clock that the members agree on says how much.
             wall_ns = self.clock.wall_ns() if self.wall_is_trusted() else 0

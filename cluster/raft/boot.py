@@ -59,7 +59,7 @@ def open_journal(disk: Disk, *, segment_bytes: int, wall_ns: int, snapshot: tupl
 
 
 def _next_life(disk: Disk, wall_ns: int) -> tuple[int, Ballot]:
-    """B1: lives count in milliseconds since the epoch, so that a wiped or put back member is a new life to its peers."""
+    """B1: lives count in milliseconds since the epoch, so that a wiped or restored member is a new life to all."""
     sequence, ballot = read_ballot(disk) or (0, Ballot())
     incarnation = max(ballot.incarnation + 1, wall_ns // 1_000_000)
     return sequence, msgspec.structs.replace(ballot, incarnation=incarnation)

@@ -211,7 +211,7 @@ class Chassis(SyncObj):
 
     @property
     def noop_index(self) -> int | None:
-        """Index of the no-op of the last term this node led."""
+        """Index of the no-op of the last term this node led, None while it is not appended."""
         return self._SyncObj__noopIDx
 
     @property
@@ -368,6 +368,8 @@ class Chassis(SyncObj):
 
     def _SyncObj__setState(self, newState: int) -> None:  # noqa: N802, N803
         old = self._SyncObj__raftState
+        if newState == LEADER:
+            self._SyncObj__noopIDx = None  # that of an earlier leadership says nothing; the library appends the new one
         super()._SyncObj__setState(newState)
         if old != newState:
             self.on_role(old, newState)

@@ -10,6 +10,7 @@ Invariants
   E4  nobody campaigns without a majority of pre-votes, except on the word of the leader of the very term (3.10, 9.6)
   E5  nobody campaigns while its ballot is on its way to the disk, and who loses waits longer each time: elections end
       on disks that take longer to sync than an election timeout, too
+  E6  a node that comes with less than its peers know of it (its disk was put back) is recovering from then on
 """
 
 from __future__ import annotations
@@ -200,6 +201,7 @@ class Election(Chassis):
         """Voters are a set: a vote that arrives twice counts once."""
         if self.role != CANDIDATE or message.term != self.term or not message.granted:
             return
+        self.log.remember(peer, term=message.term)
         if self._votes[0] != self.term:
             self._votes = (self.term, set())
         self._votes[1].add(peer)
@@ -300,6 +302,18 @@ class Election(Chassis):
         self._pre_votes = (0, set())
         self._campaigns = (0, 0)
         self.leader = peer
+
+    def meet(self, known: tuple[int, int]) -> None:
+        """E6. `known`: a term in which a peer says this node voted, and a committed index that was on its disk."""
+        self._enter()
+        term, index = known
+        if self.recovering or (term <= self.log.ballot.term and index <= self.log.last_index):
+            return
+        self.recovering = True
+        self._clearing = None
+        self.log.write_ballot(recovering=True)
+        if self.role != FOLLOWER:
+            self.step_down()
 
     def end_recovery(self) -> None:
         """E3: this node votes again once the ballot that says so is durable."""

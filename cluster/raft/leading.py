@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BATCH_BYTES_MAX = 256 * 1024
 BATCH_ENTRIES_MAX = 4096
 WINDOW_BYTES_MAX = 4 * 1024 * 1024
+REMEMBER_S = 1.0  # how often what followers have is written to the ballot
 SILENCE_HEARTBEATS = 6  # a window that does not move for so long was lost: probe again
 
 
@@ -46,6 +47,7 @@ class Leading(Election):
         self.majority_round = 0
         self.majority_sent_s = -math.inf  # when the newest round that a majority acknowledged was sent
         self._push = False
+        self._remembered_s = 0.0
         super().__init__(node_id, peers, timing, log, clock, source)
 
     # ---- hooks for the replica
@@ -266,6 +268,18 @@ class Leading(Election):
         super().before_tick()
         if self.is_leader:
             self.advance_commit()
+            now = self.clock.boot()
+            if now - self._remembered_s >= REMEMBER_S:
+                self._remembered_s = now
+                self._write_known()
+
+    def _write_known(self) -> None:
+        """What is committed and on a follower's disk must be there for ever: it is asked for when it comes again."""
+        for peer, progress in self.progress.items():
+            index = min(progress.durable, self.commit_index)
+            self.log.remember(peer, incarnation=progress.incarnation, index=index)
+        if self.log.known != self.log.ballot.peers:
+            self.log.write_ballot()
 
     def after_apply(self) -> None:
         """New entries leave at once, and so does a new commit index."""

@@ -63,6 +63,7 @@ class DurableLog(Journal):
         self.ballot_sequence = self.ballot_done = opened.ballot_sequence
         self.incarnation = self.ballot.incarnation
         self._incarnation_sequence = 0  # of the ballot that first held a new incarnation
+        self.known = dict(self.ballot.peers)  # member → (incarnation, term, index); every ballot that is written has it
         if opened.reset_to is not None:
             self.reset(*opened.reset_to)
 
@@ -175,11 +176,16 @@ class DurableLog(Journal):
     # ---- ballot
     def write_ballot(self, **fields: Any) -> None:
         """The ballot with `fields` changed is handed to the writer."""
-        self.ballot = msgspec.structs.replace(self.ballot, **fields)
+        self.ballot = msgspec.structs.replace(self.ballot, peers=dict(self.known), **fields)
         self.ballot_sequence += 1
         if "incarnation" in fields:
             self._incarnation_sequence = self.ballot_sequence
         self._writer.ballot(self.ballot_sequence, self.ballot)
+
+    def remember(self, peer: str, *, incarnation: int = 0, term: int = 0, index: int = 0) -> None:
+        """The peer must never come with less: a life, a term it voted in, a committed index on its disk."""
+        known = self.known.get(peer, (0, 0, 0))
+        self.known[peer] = (max(known[0], incarnation), max(known[1], term), max(known[2], index))
 
     def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803 - the library's names
         """Term and vote go to the ballot; what must wait for it waits in election.py."""

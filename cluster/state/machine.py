@@ -24,6 +24,7 @@ from .digest import Fingerprints
 from .indexes import INDEXED, LEASE, TOKEN, Indexes
 from .shape import well_formed
 from .slots import (
+    HEAD_BYTES,
     INDEX_BYTES,
     METADATA,
     SECRET,
@@ -31,7 +32,6 @@ from .slots import (
     VERSION,
     Slot,
     element,
-    find,
     logical,
     pack_index,
     place_of,
@@ -39,6 +39,7 @@ from .slots import (
     shard_of,
     split,
     split_element,
+    unpack_index,
 )
 from .tables import VERSION_BYTES
 from .transaction import Transaction
@@ -213,11 +214,12 @@ class State:
         if table > VERSION:
             shards = self.tables.get(table)
             stored = None if shards is None else shards[hash(key) >> 40 & 1023].get(key)
-            return None if stored is None else split(stored)
+            return None if stored is None else (unpack_index(stored)[0], stored[INDEX_BYTES:])  # `split`, written out
         path, number = (key, METADATA) if table == SECRET else (key[:-VERSION_BYTES], key[-VERSION_BYTES:])
-        slot = self.secrets[hash(path) >> 40 & 1023].get(path)
-        held = None if slot is None else find(slot, number)
-        return None if held is None else split_element(held)
+        for held in self.secrets[hash(path) >> 40 & 1023].get(path, ()):  # `find` and `split_element`, written out
+            if held.startswith(number):
+                return unpack_index(held, VERSION_BYTES)[0], held[HEAD_BYTES:]
+        return None
 
     def index_of(self, table: int, key: bytes) -> int:
         """Index at which the record was written; 0 if there is none."""

@@ -8,9 +8,12 @@ Invariant: a record is a msgpack array whose first element is its format number 
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):
@@ -221,6 +224,11 @@ R = TypeVar("R", bound=Record)
 encode = msgspec.msgpack.Encoder().encode
 _decoders: dict[type[Record], msgspec.msgpack.Decoder[Any]] = {}
 _plain = msgspec.msgpack.Decoder()
+
+
+def decoder(kind: type[R]) -> Callable[[bytes], R]:
+    """`decode` for one kind, for where it is called on every request."""
+    return msgspec.msgpack.Decoder(kind).decode
 
 
 def decode(kind: type[R], record: bytes) -> R:

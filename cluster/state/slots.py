@@ -31,6 +31,7 @@ VERSION = int(Table.VERSION)
 
 _INDEX = struct.Struct(">Q")
 pack_index = _INDEX.pack
+unpack_index = _INDEX.unpack_from
 
 
 def shard_of(key: bytes) -> int:

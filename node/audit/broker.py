@@ -52,10 +52,13 @@ class AuditError(StrongroomError):
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
-    """A device as the cluster has it: its record, its opened salt, and its newest head that is a fact."""
+    """A device as the cluster has it: its record, its opened salt, and its newest head that is a fact.
+
+    Without a salt (it does not open) the device takes nothing: hashes without one could be guessed.
+    """
 
     record: AuditDevice
-    salt: bytes = field(repr=False)
+    salt: bytes | None = field(repr=False)
     known: AuditHead | None = None
 
 
@@ -189,7 +192,7 @@ class Broker:
     def audit_hash(self, path: str, text: str) -> str | None:
         """The text as it stands in the device's lines; None if there is no such device."""
         found = self._devices.get(path)
-        return None if found is None else self._rules.hash_text(found[1].salt, text)
+        return None if found is None or found[1].salt is None else self._rules.hash_text(found[1].salt, text)
 
     def statuses(self) -> list[DeviceStatus]:
         """Every device, by path."""
@@ -263,10 +266,12 @@ class Broker:
             sink = self._sinks(self._rules.directory, options, self._node_id, path)
         except OptionError as error:  # a device of the cluster that this node may not have is one that does not work
             options, sink = DeviceOptions(""), RefusedSink(error.texts[0])
+        if spec.salt is None:
+            sink = RefusedSink("the salt of the device does not open")
         return Device(
             path,
             options.file,
-            Renderer(Hasher(spec.salt), options, self.settings),
+            Renderer(Hasher(spec.salt or b""), options, self.settings),
             sink,
             self._writers(f"audit {path}", asyncio.get_running_loop().call_soon_threadsafe),
             Chain(self._node_id, path, self._chain_mac),

@@ -33,7 +33,7 @@ _RAW_CHARACTERS_MAX = 512
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TokenView:
     """A token as found: its key, the index it was written at, its record."""
 
@@ -69,8 +69,9 @@ def new_secret(random: Callable[[int], bytes]) -> str:
     return "".join(characters)
 
 
-TokenCache = dict[bytes, tuple[int, Token]]
-"""Key → (index, record) as decoded last: good only while the record stands at that index. Holds no raw token."""
+TokenCache = dict[bytes, tuple[bytes, Token]]
+"""Key → (record, decoded): good for exactly those bytes. An index would not do: a proposal that never committed and the
+entry that took its place have the same one. Holds no raw token."""
 
 
 def authenticate(
@@ -83,9 +84,10 @@ def authenticate(
 ) -> TokenView | None:
     """The valid token behind a raw one, or None; `now_ns` is the cluster's stamp, never a node's wall clock."""
     token = find_raw(view, sealing, raw_token, now_ns, cache)
-    if token is None or not _may_come_from(token.record.bound_cidrs, remote_address):
+    if token is None:
         return None
-    return token
+    cidrs = token.record.bound_cidrs
+    return token if not cidrs or _may_come_from(cidrs, remote_address) else None
 
 
 def find_raw(
@@ -117,11 +119,11 @@ def _look(view: View, key: bytes, cache: TokenCache | None) -> tuple[int, Token]
     if found is None:
         return None
     known = cache.get(key)
-    if known is None or known[0] != found[0]:
+    if known is None or known[0] != found[1]:
         if len(cache) >= CACHED_MAX:
             cache.clear()
-        known = cache[key] = (found[0], records.decode(Token, found[1]))
-    return known
+        known = cache[key] = (found[1], records.decode(Token, found[1]))
+    return found[0], known[1]
 
 
 def find_by_accessor(view: View, accessor: str, now_ns: int) -> TokenView | None:
@@ -219,10 +221,8 @@ def _ancestors_live(view: View, record: Token, now_ns: int, cache: TokenCache | 
     return False
 
 
-def _may_come_from(bound_cidrs: list[str] | None, remote_address: str) -> bool:
+def _may_come_from(bound_cidrs: list[str], remote_address: str) -> bool:
     """What cannot be read on either side is outside."""
-    if not bound_cidrs:
-        return True
     try:
         address = ipaddress.ip_address(remote_address)
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:

@@ -33,6 +33,7 @@ from .kv_values import (
     has_version,
     is_deleted,
     is_destroyed,
+    look_secret,
     mark_of,
     open_version,
     secret_key,
@@ -236,10 +237,9 @@ def read_version(
     404 without the version; a deleted or destroyed one is 404 with its metadata and null. Raises DamagedError.
     """
     key = secret_key(context, path)
-    found = find(context, key)
-    if found is None:
+    secret = look_secret(context, key)
+    if secret is None:
         raise Refusal(404)
-    secret = found.secret
     if number <= 0:
         number = secret.current
     if not has_version(secret, number):

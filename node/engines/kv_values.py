@@ -37,6 +37,10 @@ class Found(NamedTuple):
     secret: Secret
 
 
+_secret = records.decoder(Secret)
+_version = records.decoder(Version)
+
+
 class VersionTime(records.Record):
     """The start of a Version record: reading it copies no box."""
 
@@ -47,6 +51,12 @@ def secret_key(context: Context, path: str) -> bytes:
     """Key of the metadata of `path` in this mount."""
     assert context.mount is not None  # the flow gives every engine its mount
     return context.mount.uuid + path.encode()
+
+
+def look_secret(context: Context, key: bytes) -> Secret | None:
+    """The metadata under `key`, or None: as `find`, for who will not change it."""
+    found = context.view.get(Table.SECRET, key)
+    return None if found is None else _secret(found[1])
 
 
 def find(context: Context, key: bytes) -> Found | None:
@@ -85,17 +95,18 @@ def created_ns(context: Context, key: bytes, number: int) -> int:
 
 def open_version(context: Context, key: bytes, secret: Secret, number: int) -> tuple[int, bytes]:
     """(created in ns, plaintext) of a version that is not destroyed. Raises DamagedError if it does not open."""
-    found = look(context.view, Table.VERSION, Version, version_key(key, number))
+    suffix = number.to_bytes(4, "big")
+    found = context.view.get(Table.VERSION, key + suffix)
     if found is None:
         raise DamagedError("a version named by its secret's metadata is missing")
-    version = found[1]
+    version = _version(found[1])
     plaintext = context.sealing.open(
         version.salt_id,
         version.box,
         table=Table.VERSION,
         key=key,
         field=FIELD,
-        record_id=secret.rid + number.to_bytes(4, "big"),
+        record_id=secret.rid + suffix,
     )
     return version.created_ns, plaintext
 

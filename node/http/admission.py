@@ -55,6 +55,18 @@ class Admission:
         self._begun += 1
         return Verdict.BEGIN
 
+    def may_pass(self, address: str) -> bool:
+        """Whether a request would begin at once."""
+        return (
+            self._begun < self._limits.per_turn
+            and self.in_flight < self._limits.in_flight
+            and self._of_address.get(address, 0) < self._limits.in_flight_per_address
+        )
+
+    def passed(self) -> None:
+        """A request began and is answered already: it counts among those begun in this turn, and in nothing else."""
+        self._begun += 1
+
     def leave(self, address: str) -> None:
         """The request is answered, or will never be."""
         self.in_flight -= 1
@@ -97,9 +109,7 @@ class Turns:
             raise OverloadError(429, self._retry_after_s)
         if verdict is Verdict.NODE_BUSY:
             raise OverloadError(503, self._retry_after_s)
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._turn)
+        self._schedule()
         if verdict is Verdict.WAIT:
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
@@ -109,9 +119,19 @@ class Turns:
                 self.leave(address)
                 raise
 
+    def passed(self) -> None:
+        """See Admission."""
+        self.admission.passed()
+        self._schedule()
+
     def leave(self, address: str) -> None:
         """See Admission."""
         self.admission.leave(address)
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._scheduled = False

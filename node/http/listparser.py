@@ -71,6 +71,11 @@ class ListParser:
         begun = self._state == START and bool(self._held or self._blank_lines) and self._in_flight < self._queue_max
         return begun or self._state == HEAD
 
+    @property
+    def between(self) -> bool:
+        """Whether the last message is whole, leaves the connection open, and nothing of another one has come."""
+        return self._state == START and not self._held and not self._stalled
+
     def feed_data(self, data: bytes) -> tuple[Messages, bool, bytes]:
         """Messages whose head is complete; the last one is an error if the bytes are no request. Never raises.
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE
 
 from ..request import RawResponse
 from .errors import WIRE_TEXTS, WireRefusal
 from .headers import Peer, plain_address
-from .listparser import ListParser
+from .listparser import ListParser, Messages
 from .render import errors_body
 from .response import WireResponse, wire_bytes
 
@@ -28,7 +29,23 @@ if TYPE_CHECKING:
 PRIVATE_NAMES = (
     "_parser", "_messages", "_reading_paused", "_buffer_paused", "_paused", "_request_in_progress", "_current_request",
     "_pause_transport_reading", "_resume_transport_reading", "_close", "_force_close", "_waiter",
+    "_next_keepalive_close_time", "_keepalive_timeout",
 )  # fmt: skip
+
+
+class EagerParser(ListParser):
+    """Keeps back the one message that its connection has answered already: the queue and its task never see it."""
+
+    __slots__ = ()
+
+    def feed_data(self, data: bytes) -> tuple[Messages, bool, bytes]:
+        """See ListParser."""
+        fed = super().feed_data(data)
+        messages = fed[0]
+        if len(messages) == 1 and self.between and self._protocol.answer_now(*messages[0]):
+            self.message_consumed()
+            messages.clear()
+        return fed
 
 
 class EdgeProtocol(RequestHandler):
@@ -48,7 +65,7 @@ class EdgeProtocol(RequestHandler):
         self.peer = Peer("", 0, "")
         self._parser = cast(
             "Any",
-            ListParser(self._parser, self, head_bytes_max=edge.limits.header_bytes, queue_max=MAX_MSG_QUEUE_SIZE),
+            EagerParser(self._parser, self, head_bytes_max=edge.limits.header_bytes, queue_max=MAX_MSG_QUEUE_SIZE),
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,6 +87,25 @@ class EdgeProtocol(RequestHandler):
             self.head_since = None
         elif self.head_since is None:
             self.head_since = self.edge.clock.boot()
+
+    def answer_now(self, message: Any, payload: Any) -> bool:
+        """Whether the message is answered, and its bytes with the transport; else nothing has happened.
+
+        Only while the connection waits for a message and its client reads: so answers keep their order, and whatever
+        waits, has a body, or ends the connection goes the ordinary way.
+        """
+        waiter = self._waiter
+        transport = self.transport
+        if payload is not EMPTY_PAYLOAD or waiter is None or waiter.done() or self._paused or self.held:
+            return False
+        if transport is None or transport.is_closing():
+            return False
+        data = self.edge.answer_now(message, self)
+        if data is None:
+            return False
+        transport.write(data)
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """See asyncio.Protocol. The address has a connection less."""

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..request import RawRequest, RawResponse, Refusal
 from .accept import Acceptor, Slot
@@ -37,8 +37,22 @@ SWEEP_S = 1.0
 LAG_CHECK_S = 0.05
 READ_BUFFER_BYTES = 1 << 16
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+AT_ONCE = frozenset({"GET", "LIST", "SCAN"})
+"""Methods whose answer may need no wait."""
 EXEMPT_PATHS = frozenset({"sys/health", "/livez", "/readyz", "/startupz"})
 """Answered however busy the node is: who probes must tell overload from death."""
+
+
+class AtOnce(Protocol):
+    """A handler beside the ordinary one, of requests that wait for nothing."""
+
+    def ready(self) -> bool:
+        """Whether it is worth a try now."""
+        ...
+
+    def answer(self, request: RawRequest) -> RawResponse | None:
+        """The answer; None, and nothing has happened, for what the ordinary handler must do."""
+        ...
 
 
 class Edge:
@@ -54,6 +68,7 @@ class Edge:
         self.turns = Turns(limits, loop)
         self.heads = Heads(clock.wall_ns, secure=secure)
         self.manager: Manager = cast("Manager", None)
+        self.answer_now: Callable[[Any, EdgeProtocol], bytes | None] = lambda _message, _protocol: None
         self._logger = logger
 
     def report(self, what: str, error: BaseException | None) -> None:
@@ -76,6 +91,7 @@ class HttpServer:
         ssl_context: ssl.SSLContext | None = None,
         listener: str = "main",
         on_fatal: Callable[[BaseException], None] | None = None,
+        at_once: AtOnce | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
         self._handler = handler
@@ -86,6 +102,7 @@ class HttpServer:
         self._ssl = ssl_context
         self._listener = listener
         self._on_fatal = on_fatal
+        self._at_once = at_once
         self._logger = logger or logging.getLogger("strongroom.http")
         self._timers: list[asyncio.TimerHandle] = []
         self._expected_lag_check = 0.0
@@ -97,6 +114,7 @@ class HttpServer:
         self._loop = loop = asyncio.get_running_loop()
         self.edge = Edge(self._limits, self._clock, self._trust, loop, self._logger, secure=self._ssl is not None)
         self.edge.manager = Manager(self._serve, loop=loop)
+        self.edge.answer_now = self._answer_now
         self.acceptor = Acceptor(
             self._protocol,
             limits=self._limits,
@@ -186,12 +204,9 @@ class HttpServer:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the last handler: whatever it is, the client gets a fixed 500
-            self.edge.report("request failed", error)
-            response = RawResponse(500, errors_body(["internal error"]))
+            response = self._failed(error)
         except BaseException as error:
-            protocol.force_close()
-            if self._on_fatal is not None:
-                self._on_fatal(error)
+            self._fatal(protocol, error)
             raise
         close = close or self.draining
         data = wire_bytes(
@@ -203,6 +218,46 @@ class HttpServer:
             namespace=head.facts.namespace if head is not None else None,
         )
         return cast("StreamResponse", WireResponse(data, keep_alive=not close))
+
+    def _answer_now(self, message: Any, protocol: EdgeProtocol) -> bytes | None:
+        """As `_serve`, for a message that is answered in this turn. None, and nothing has happened, for any other.
+
+        What the edge would refuse, or make wait, goes the ordinary way: the rules about it stand there.
+        """
+        at_once = self._at_once
+        if at_once is None or self.draining or message.method not in AT_ONCE or message.version != (1, 1):
+            return None
+        turns = self.edge.turns
+        if not (at_once.ready() and turns.admission.may_pass(protocol.peer.address)):
+            return None
+        try:
+            wire = Wire(message.method, message.path, message.version, message.raw_headers, 0)
+            head = parse_head(wire, protocol.peer, self._trust, self._limits)
+            if head.facts.remote_address != protocol.peer.address:
+                return None  # a proxy's: another address to count
+            response = at_once.answer(
+                complete(head, b"", self._ids.next(), protocol.peer, self._listener, self._limits)
+            )
+        except Refusal:
+            return None
+        except Exception as error:  # noqa: BLE001 - as in `_serve`
+            response = self._failed(error)
+        except BaseException as error:
+            self._fatal(protocol, error)
+            raise
+        if response is None:
+            return None
+        turns.passed()
+        return wire_bytes(response, self.edge.heads, close=False, namespace=head.facts.namespace)
+
+    def _failed(self, error: Exception) -> RawResponse:
+        self.edge.report("request failed", error)
+        return RawResponse(500, errors_body(["internal error"]))
+
+    def _fatal(self, protocol: EdgeProtocol, error: BaseException) -> None:
+        protocol.force_close()
+        if self._on_fatal is not None:
+            self._on_fatal(error)
 
     async def _admitted(self, request: BaseRequest, protocol: EdgeProtocol, head: Head) -> RawResponse:
         address = head.facts.remote_address

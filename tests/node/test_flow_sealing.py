@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Table, UnknownOutcomeError
-from node.config import Config
+from node.config import Api, Config
 from tests.node.flow_site import (
     Server,
     Silence,
@@ -49,7 +49,8 @@ async def running_with(configs: list[tuple[Config, Path]]) -> AsyncIterator[Site
 
 async def test_init_happens_once_and_from_here_or_with_the_secret(tmp_path: Path) -> None:
     """From beyond the machine it takes the node's one-time secret; the file is gone afterwards."""
-    server = await start_server(make_config(tmp_path, "n1"), tmp_path)
+    api = Api(address="127.0.0.1:0", advertise="https://localhost:8200", tls="on")
+    server = await start_server(make_config(tmp_path, "n1", api=api), tmp_path)
     body = {"secret_shares": 1, "secret_threshold": 1}
     secret = (tmp_path / "data" / "init-secret").read_text()
     far = {"address": "192.0.2.1"}
@@ -65,6 +66,22 @@ async def test_init_happens_once_and_from_here_or_with_the_secret(tmp_path: Path
     assert [reply.status for reply in (without, wrong, done, again)] == [403, 403, 200, 400]
     assert again.errors == ["Vault is already initialized"]
     assert not (tmp_path / "data" / "init-secret").exists()
+
+
+async def test_init_from_beyond_the_machine_needs_tls(tmp_path: Path) -> None:
+    """Keys and root token would pass in the clear."""
+    server = await start_server(make_config(tmp_path, "n1"), tmp_path)
+    secret = (tmp_path / "data" / "init-secret").read_text()
+    reply = await server.ask(
+        "PUT",
+        "sys/init",
+        {"secret_shares": 1, "secret_threshold": 1},
+        address="192.0.2.1",
+        headers=[("X-Strongroom-Init-Secret", secret)],
+    )
+    await server.node.stop()
+
+    assert (reply.status, server.node.member.initialised) == (403, False)
 
 
 async def test_two_inits_at_once_make_one_cluster(tmp_path: Path) -> None:

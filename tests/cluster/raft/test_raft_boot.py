@@ -17,6 +17,7 @@ from cluster.journal.writer import LogWriter
 from cluster.raft.boot import Opened, _meet, check_meets, open_journal
 from cluster.raft.loading import load, load_newest
 from cluster.raft.log import DurableLog
+from cluster.raft.store import FileSnapshots
 from cluster.state.snapshot import Loader
 from tests.cluster.raft.wiring import FakeWriter, Wired, lone, opened, put
 
@@ -255,6 +256,34 @@ def test_a_life_begins_with_the_newest_snapshot_that_opens(damages: tuple[bool, 
     assert (0 if found is None else found[0]) == (0 if expected is None else indexes[expected])
     assert state.applied_index == (0 if expected is None else indexes[expected])
     assert len(damaged) == sum(damages)
+
+
+def test_a_snapshot_without_a_readable_head_is_passed_over() -> None:
+    """At the start, and when one is looked for to be sent."""
+    disk = SimDisk()
+    indexes = snapshots(disk, False, False)
+    newest = disk.names("snapshots")[-1]
+    disk.corrupt(f"snapshots/{newest}", 3)
+    _, found, _ = load_newest(disk, lone()[0].sealer)
+    latest = FileSnapshots(disk, None).latest()  # type: ignore[arg-type]
+
+    assert found is not None
+    assert latest is not None
+    assert (found[0], latest.index) == (indexes[0], indexes[0])
+
+
+def test_a_snapshot_that_was_found_damaged_is_not_given_again() -> None:
+    """Its file stays until a newer one is there; an older one does instead."""
+    disk = SimDisk()
+    indexes = snapshots(disk, False, False)
+    store = FileSnapshots(disk, None)  # type: ignore[arg-type]
+    newest = store.latest()
+    assert newest is not None
+    store.damaged(newest.snapshot_id)
+    older = store.latest()
+    assert older is not None
+
+    assert (newest.index, older.index) == (indexes[1], indexes[0])
 
 
 def chunks_of() -> tuple[list[bytes], bytes, int, int]:

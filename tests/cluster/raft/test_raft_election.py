@@ -405,22 +405,27 @@ def test_an_answer_with_a_higher_term_is_adopted() -> None:
 def test_a_timer_that_runs_out_inside_a_turn_makes_no_candidate() -> None:
     """The library looks at the clock a second time: between the two looks the timer may run out."""
     node, clock = lone()
-    looks = 0
-    boot = clock.boot
-
-    def jump() -> float:
-        nonlocal looks
-        looks += 1
-        if looks == 3:  # after before_tick has found that nothing is due
-            clock.now_s += 5.0
-        return boot()
-
     node.replica.before_tick()
-    clock.boot = jump  # type: ignore[method-assign]
+    clock.now_s += 5.0
     node.replica._hidden = True
     node.replica._onTick(0.0)
 
     assert (node.replica.election_due, node.replica.role, node.replica.term) == (True, FOLLOWER, 0)
+
+
+@pytest.mark.parametrize("obstacle", ["recovering", "insane clock"])
+def test_nothing_wins_over_what_keeps_a_node_from_standing(obstacle: str) -> None:
+    """Neither pre-votes nor the leader's word; its twin: without the obstacle both do."""
+    node, _ = follower()
+    node.replica._pre_vote_won = True
+    node.replica._transfer_told = 3
+    before = node.replica.may_campaign()
+    if obstacle == "recovering":
+        node.replica.recovering = True
+    else:
+        node.replica.clock_is_sane = False
+
+    assert (before, node.replica.may_campaign()) == (True, False)
 
 
 def test_an_insane_clock_neither_votes_for_itself_nor_keeps_leading() -> None:
@@ -498,6 +503,66 @@ def test_a_leader_is_elected_though_every_ballot_takes_longer_than_a_timeout(syn
                 node.replica.on_ballot_durable(max(ready))
 
     assert len(wired.leaders()) == 1
+
+
+# ---- E6: a disk that was put back
+def test_a_node_that_comes_with_less_than_its_peers_know_is_recovering_durably() -> None:
+    """A committed index that was on its disk, or a term in which it voted; its twin: it comes with as much."""
+    verdicts = []
+    for known in ((4, 2), (4, 3), (5, 1)):
+        node, _ = lone(start=opened(entries=[(1, 0, entry_one()), (2, 4, NO_OP_COMMAND)],
+                                    ballot=Ballot(term=4, incarnation=9, born=True)))  # fmt: skip
+        node.replica.meet(known)
+        verdicts.append((node.replica.recovering, [ballot.recovering for _, ballot in node.writer.ballots]))
+
+    assert verdicts == [(False, []), (True, [True]), (True, [True])]
+
+
+def test_a_node_that_was_put_back_does_not_elect_a_leader_without_what_it_had() -> None:
+    """n1 and n3 hold a committed write; n3's disk is put back, n1 dies: n3 must not help n2 to lead without it."""
+    wired = Wired()
+    node = wired.elect("n1")
+    wired.cut = {("n1", "n2"), ("n2", "n1"), ("n3", "n2"), ("n2", "n3")}
+    node.propose()
+    wired.run(1.5)
+    known = node.log.known["n3"]
+    put_back = opened(ballot=Ballot(term=node.replica.term, incarnation=50, born=True))
+    wired.start("n3", put_back)
+    wired["n3"].replica.meet(known[1:])
+    wired.cut = {pair for other in wired.names for pair in (("n1", other), (other, "n1"))}
+    wired.run(4.0)
+
+    assert node.answers.proposals[0][2] is None
+    assert known[2] >= 3
+    assert wired["n2"].replica.role != LEADER
+    assert wired["n3"].replica.role == FOLLOWER
+
+
+def test_what_is_known_of_others_is_in_every_ballot_and_survives() -> None:
+    """Written with elections, and by a leader at most once a second while something moves."""
+    wired = Wired()
+    node = wired.elect("n1")
+    count = len(node.writer.ballots)
+    for _ in range(30):
+        node.propose()
+        wired.run(0.1)
+    written = len(node.writer.ballots) - count
+    again = Node("n1", ["n2", "n3"], wired.clock, start=opened(ballot=node.writer.ballots[-1][1]))
+
+    assert 2 <= written <= 4
+    assert again.log.known == node.log.ballot.peers
+    assert {peer: known[2] > 2 and known[1] == 1 for peer, known in again.log.known.items()}["n2"] is True
+
+
+def test_an_idle_leader_writes_no_ballots() -> None:
+    """Nothing moves, nothing is worth a sync."""
+    wired = Wired()
+    node = wired.elect("n1")
+    wired.run(2.0)
+    count = len(node.writer.ballots)
+    wired.run(5.0)
+
+    assert len(node.writer.ballots) == count
 
 
 # ---- transfer

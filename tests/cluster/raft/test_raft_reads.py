@@ -70,6 +70,21 @@ def test_a_leader_confirms_nothing_before_its_no_op_is_applied() -> None:
     assert (before, node.answers.reads) == ([], [(2, None)])
 
 
+def test_the_no_op_of_an_earlier_leadership_is_not_the_present_one() -> None:
+    """Whoever is told of the new role sees a leader that may do nothing yet."""
+    wired = Wired()
+    node = wired.elect("n1")
+    seen = []
+    node.replica.on_lead = lambda leads: seen.append((leads, node.replica.noop_applied))
+    node.replica.step_down()
+    wired.elect("n1")
+    told = list(seen)
+
+    assert (False, False) in told
+    assert (True, True) not in told
+    assert node.replica.noop_applied
+
+
 def test_a_read_waits_until_its_index_is_applied() -> None:
     """Confirmed is not applied."""
     node, _ = settled_leader()

@@ -10,11 +10,23 @@ from cluster.journal.ballot import Ballot
 from cluster.links.messages import Append, SnapshotAck, SnapshotPart, pack_entries
 from cluster.raft.progress import Mode
 from cluster.raft.snapshots import NO_SPACE, PIN_S, RESEND_S, _Receiving
+from cluster.state.machine import State
 from tests.cluster.raft.test_raft_leading import ack, leader
-from tests.cluster.raft.wiring import NO_OP_COMMAND, Node, Wired, an_entry, entry_one, lone, opened, put
+from tests.cluster.raft.wiring import (
+    NO_OP_COMMAND,
+    FakeClock,
+    Node,
+    Wired,
+    an_entry,
+    entry_one,
+    keyring,
+    lone,
+    opened,
+    put,
+)
 
 if TYPE_CHECKING:
-    from tests.cluster.raft.wiring import FakeClock, FakeStored
+    from tests.cluster.raft.wiring import FakeStored
 
 
 def compacted(writes: int = 30, *, count: int = 3, out: str = "n3") -> Wired:
@@ -124,6 +136,20 @@ def test_a_snapshot_at_or_below_the_commit_index_is_never_installed() -> None:
     receive(node, parts(stored))
 
     assert (node.store.arriving, node.log.last_index) == ({}, stored.index + 2)
+    assert node.said(SnapshotAck)[-1].done is True
+
+
+def test_a_snapshot_below_the_own_log_is_never_received() -> None:
+    """S1: this node has a newer snapshot of its own, and no entry to compare with."""
+    stored, _ = a_snapshot()
+    clock = FakeClock()
+    state = State(keyring().digest_key)
+    state.applied_index = stored.index + 10
+    start = opened(entries=[], base=(stored.index + 10, 1))
+    node = Node("n1", ["n2", "n3"], clock, start=start, state=state)
+    receive(node, parts(stored))
+
+    assert (node.store.arriving, node.replica._receiving) == ({}, None)
     assert node.said(SnapshotAck)[-1].done is True
 
 

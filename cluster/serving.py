@@ -1,0 +1,97 @@
+"""What `node` asks of a member: decide and propose, a read barrier, a request for the leader.
+
+A shell between coroutines and callbacks; turns.py calls them back.
+
+Invariants
+  M2  nothing is awaited between `decide` and the entry standing in the log
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from .errors import NotLeaderError
+from .turns import Turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .errors import StrongroomError
+    from .state.machine import Outcome
+    from .state.transaction import Draft
+    from .state.view import View
+
+A = TypeVar("A")
+
+
+class Serving(Turns):
+    """See the module's paragraph."""
+
+    async def write(self, decide: Callable[[View, int], tuple[Draft, A]]) -> tuple[int, A]:
+        """Decide on state and overlay, propose, and wait: (index, answer) once applied.
+
+        A draft without facts proposes nothing; its answer leaves once everything it was decided on is applied and a
+        later round is confirmed. Raises NotLeaderError, UnavailableError (nothing happened) or UnknownOutcomeError.
+        """
+        replica = self.running
+        replica.may_propose()
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def done(index: int, _outcome: Outcome | None, error: StrongroomError | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(index)
+            else:
+                future.set_exception(error)
+
+        draft, answer = decide(replica.overlay, replica.next_stamp())
+        if draft.empty:
+            replica.settle(done)
+        else:
+            replica.propose(draft, done)
+        return await future, answer
+
+    @property
+    def reads_now(self) -> bool:
+        """Whether `read_barrier` would return at once: everything is applied here, and nobody else could lead."""
+        replica = self.replica
+        return (
+            replica is not None
+            and replica.quorum == 1
+            and replica.noop_applied
+            and replica.applied_index >= replica.commit_index
+        )
+
+    async def read_barrier(self) -> int:
+        """Wait until a read that began now is safe on this node's applied state; its index.
+
+        Raises UnavailableError if nobody confirms in time, SealedError.
+        """
+        replica = self.running
+        if self.reads_now:
+            return replica.applied_index
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def done(index: int, error: StrongroomError | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(index)
+            else:
+                future.set_exception(error)
+
+        replica.read_index(done)
+        return await future
+
+    async def forward(self, body: bytes, timeout_s: float) -> bytes:
+        """Give a request to the leader. Raises NotLeaderError if none is known, NotSentError if it never left."""
+        leader = None if self.replica is None else self.replica.leader
+        if leader is None or leader == self.settings.node_id or self.links is None:
+            raise NotLeaderError(leader)
+        return await self.links.call(leader, "forward", body, timeout_s)
+
+    def step_down(self) -> bool:
+        """Begin to hand over; False unless this node leads."""
+        return self.running.transfer_leadership()

@@ -1,0 +1,223 @@
+"""One write on the leader: judged, audited, judged again and decided, proposed, applied, audited, answered.
+
+A shell around the engines. Nothing is awaited between the second judgement and the proposal: what was decided is
+decided on the state the entry meets. The invariants are those of flow.py.
+Source: Vault internals, "Request handling"; docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cluster import DamagedError, Draft, SealedError, StrongroomError, TooLargeError, UnknownOutcomeError, View
+
+from .auth import tokens
+from .auth.token_use import join, use_token
+from .engines.base import Plan
+from .engines.system.routes import Router, unsupported_path
+from .http.render import refused, respond
+from .request import Answer, Operation, RawRequest, RawResponse, Refusal
+from .writes import Repetition, is_id
+
+if TYPE_CHECKING:
+    from cluster import Member
+
+    from .audit_desk import AuditDesk
+    from .audit_port import AuditPort
+    from .indexes import IndexHeaders
+    from .judge import Judge, Judged
+    from .registry import Routed
+    from .writes import WriteIds
+
+RETRY_AFTER_S = 1
+
+
+class AuditFailedError(Exception):
+    """No device took the record: the request must not be answered. `unknown`: and nobody knows what became of it."""
+
+    def __init__(self, *, unknown: bool = False) -> None:
+        super().__init__()
+        self.unknown = unknown
+
+
+class Writing:
+    """The writes of one node, while it leads."""
+
+    def __init__(
+        self, member: Member, judge: Judge, audit: AuditDesk, write_ids: WriteIds, indexes: IndexHeaders
+    ) -> None:
+        self._member = member
+        self._judge = judge
+        self._desk = audit
+        self._audit: AuditPort = audit.broker
+        self._write_ids = write_ids
+        self._indexes = indexes
+
+    async def write(self, request: RawRequest) -> RawResponse:
+        """Its answer, applied and audited. Raises StrongroomError, AuditFailedError."""
+        replica = self._member.running
+        judged: Judged | None = None
+        refusal: Refusal | None = None
+        if self._audit.enabled or request.path.startswith("sys/audit/"):
+            try:
+                judged = self._judge.at(replica.overlay, request, replica.now_ns(), pending=replica.overlay_pending)
+            except Refusal as error:
+                refusal = error
+        if self._audit.enabled and not await self._audit.request(request, judged, refusal):
+            raise AuditFailedError
+        return await self._proposed(request, judged, refusal)
+
+    async def _proposed(self, request: RawRequest, judged: Judged | None, refusal: Refusal | None) -> RawResponse:
+        unopened: Refusal | None = None
+        if refusal is None and request.path.startswith("sys/audit/"):
+            try:
+                await self._desk.before(request)
+            except Refusal as error:  # the device cannot be opened here
+                unopened = error
+        decided: Any = unopened
+
+        def decide(view: View, now_ns: int) -> tuple[Draft, Any]:
+            nonlocal decided, judged
+            if unopened is not None:
+                return self.paid(view, now_ns, request), unopened
+            draft, decided, judged = self._decide(view, now_ns, request)
+            return draft, decided
+
+        try:
+            index, done = await self._member.write(decide)
+        except StrongroomError as error:
+            failure: StrongroomError = error
+            if isinstance(decided, Repetition):  # what it repeats may or may not be applied
+                failure = UnknownOutcomeError("leadership was lost while the first write with this id was under way")
+            if self._audit.enabled and not await self._audit.response(request, judged, None, failed(failure)):
+                raise AuditFailedError(unknown=isinstance(failure, UnknownOutcomeError)) from error
+            raise failure from None
+        return await self._applied(request, judged, index, done)
+
+    def _decide(self, view: View, now_ns: int, request: RawRequest) -> tuple[Draft, Any, Judged | None]:
+        """Inside the brackets: judged again on the overlay, decided, to be proposed in the same turn."""
+        replica = self._member.running
+        judged: Judged | None = None
+        try:
+            judged = self._judge.at(view, request, now_ns, pending=replica.overlay_pending)
+            if judged.routed is None or judged.routed.engine is None:
+                raise unsupported_path()
+            remembered = self._write_ids.look(view, request, judged.token, now_ns)
+            if remembered is not None:
+                return Draft(), remembered, judged
+            return *self._plan(view, now_ns, request, judged), judged
+        except Refusal as refusal:
+            return self.paid(view, now_ns, request), refusal, judged
+
+    def paid(self, view: View, now_ns: int, request: RawRequest) -> Draft:
+        """The use that a refused request costs its token; nothing if the token is not valid here or has no limit."""
+        assert self._member.values is not None
+        token = tokens.authenticate(view, self._member.values, request.token, now_ns, request.remote_address)
+        return Draft() if token is None else use_token(view, token)[1]
+
+    def _plan(self, view: View, now_ns: int, request: RawRequest, judged: Judged) -> tuple[Draft, Any]:
+        routed = judged.routed
+        assert routed is not None
+        engine = routed.engine
+        assert engine is not None
+        use = Draft()
+        if judged.token is not None and judged.token.record.num_uses:
+            view, use = use_token(view, judged.token)
+            judged.caller.num_uses = judged.token.record.num_uses - 1
+        asked = request.operation
+        try:
+            if not is_write(routed, request):  # here only for its use
+                return use, Plan(ask(self._judge, judged, request, view, now_ns))
+            request.operation = judged.operation
+            context = self._judge.context(view, routed, now_ns, judged.caller)
+            plan = engine.decide(context, request, routed.path)
+        except Refusal as refusal:
+            return use, refusal  # a use is paid by a refused request, too
+        finally:
+            request.operation = asked
+        draft = join(use, plan.draft)
+        if not draft.empty:
+            self._write_ids.remember(draft, request, judged.token, plan, now_ns)
+        return draft, plan
+
+    async def _applied(self, request: RawRequest, judged: Judged | None, index: int, done: Any) -> RawResponse:
+        answer: Answer | None = None
+        refusal: Refusal | None = None
+        if isinstance(done, Refusal):
+            refusal = done
+            response = refused(refusal)
+        elif isinstance(done, Repetition):
+            response = done.response
+        else:
+            assert isinstance(done, Plan)
+            answer = done.answer
+            response = respond(request.id, answer)
+            if request.path.startswith("sys/audit/"):
+                await self._desk.after(request)
+        if self._audit.enabled and not await self._audit.response(request, judged, answer, refusal):
+            if answer is not None and not getattr(done, "draft", Draft()).empty:
+                return outcome(request, 500, "1 error occurred:\n\t* internal error\n\n", "yes")
+            raise AuditFailedError
+        if isinstance(done, Plan) and done.after is not None:
+            done.after()
+        _say_write_id(request, response)
+        if request.token is None:
+            return response
+        served = "forwarded" if request.forwarded_from else "leader"
+        return self._indexes.add(response, index or self._member.view.applied_index, served)
+
+
+def outcome(
+    request: RawRequest, status: int, text: str, applied: str, *, retry_after_s: int | None = None
+) -> RawResponse:
+    """F5: the error that says whether the write was applied, and its id."""
+    write_id = request.write_id if request.write_id is not None and is_id(request.write_id) else None
+    response = refused(Refusal(status, text, retry_after_s=retry_after_s), applied=applied, write_id=write_id)
+    _say_write_id(request, response)
+    return response
+
+
+def failed(error: StrongroomError) -> Refusal:
+    """What an error of the cluster is to a client, and to audit."""
+    if isinstance(error, SealedError):
+        return Refusal(503, "Vault is sealed", retry_after_s=RETRY_AFTER_S)
+    if isinstance(error, UnknownOutcomeError):
+        return Refusal(504, "the outcome of the write is unknown")
+    if isinstance(error, DamagedError):
+        return Refusal(500, "internal error")
+    if isinstance(error, TooLargeError):
+        return Refusal(413, "the request is too large: what it changes does not fit one entry of the log")
+    return Refusal(503, str(error), retry_after_s=RETRY_AFTER_S)
+
+
+def _say_write_id(request: RawRequest, response: RawResponse) -> None:
+    if request.write_id is not None and is_id(request.write_id):
+        response.headers.append(("X-Strongroom-Write-Id", request.write_id))
+
+
+def ask(judge: Judge, judged: Judged, request: RawRequest, view: View, now_ns: int) -> Answer:
+    """What the engine answers to a read. Raises Refusal."""
+    assert judged.routed is not None
+    engine = judged.routed.engine
+    if engine is None:
+        raise unsupported_path()
+    request.operation = judged.operation
+    if request.operation is Operation.HELP and not isinstance(engine, Router):
+        return _help(judged.routed)
+    return engine.read(judge.context(view, judged.routed, now_ns, judged.caller), request, judged.routed.path)
+
+
+def _help(routed: Routed) -> Answer:
+    text = f"The {routed.mount.type} engine at {routed.mount_path}; see docs/api.md."
+    about = {"title": "Strongroom", "version": "1", "description": "HTTP API"}
+    openapi = {"openapi": "3.0.2", "info": about, "paths": {}}
+    return Answer(bare=True, data={"help": text, "see_also": None, "openapi": openapi})
+
+
+def is_write(routed: Routed | None, request: RawRequest) -> bool:
+    """Whether its answer may need a proposal: such a request is the leader's."""
+    engine = None if routed is None or request.operation is Operation.HELP else routed.engine
+    return engine is not None and routed is not None and engine.is_write(request.operation, routed.path)
+
+
+__all__ = ["AuditFailedError", "Writing", "ask", "failed", "is_write", "outcome"]
