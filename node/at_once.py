@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .logs import request_id
+
 if TYPE_CHECKING:
-    from cluster import Member
+    from cluster import Member, State
 
     from .flow import Flow
     from .local import LocalPaths
@@ -21,30 +23,31 @@ if TYPE_CHECKING:
 class AtOnce:
     """Reads of one node that wait for nothing."""
 
-    def __init__(
-        self, member: Member, registry: Registry, local: LocalPaths, flow: Flow, metrics: Metrics
-    ) -> None:
-        self._member = member
+    def __init__(self, member: Member, registry: Registry, local: LocalPaths, flow: Flow, metrics: Metrics) -> None:
         self._registry = registry
         self._local = local
         self._flow = flow
         self._metrics = metrics
         self._boot_s = member.clock.boot
 
-    def ready(self) -> bool:
-        """Whether it is worth a try now."""
-        return self._flow.reads_now
+    def begin(self) -> State | None:
+        """What a read of this turn is answered from; None if it must wait for that, or for its audit record."""
+        return self._flow.state_now()
 
-    def answer(self, request: RawRequest) -> RawResponse | None:
-        """The answer, counted as `Node.handle` counts; or None."""
+    def answer(self, request: RawRequest, state: State) -> RawResponse | None:
+        """The answer on what `begin` gave in this turn, counted as `Node.handle` counts; or None."""
         path = request.path
         if path[:1] == "/" or self._local.find(request) is not None:
             return None
         begun_s = self._boot_s()
-        response = self._flow.read_now(request)
+        token = request_id.set(request.id)
+        try:
+            response = self._flow.read_now(request, state)
+        finally:
+            request_id.reset(token)
         if response is None:
             return None
-        route = self._registry.route_name(self._member.view, path)
         spent_s = self._boot_s() - begun_s
+        route = self._registry.route_name(state, path)
         self._metrics.answered(route, request.method, response.status, request.operation, spent_s)
         return response

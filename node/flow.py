@@ -235,19 +235,15 @@ class Flow:
         loop.call_soon(begin)
 
     # ---- read
-    @property
-    def reads_now(self) -> bool:
-        """Whether `read_now` may answer: the barrier holds already, and no device wants a record first (F1)."""
-        return self._member.reads_now and not self._audit.enabled
+    def state_now(self) -> State | None:
+        """The state a read of this turn may be answered from: the barrier holds, no device wants a record (F1)."""
+        return self._member.view if self._member.reads_now and not self._audit.enabled else None
 
-    def read_now(self, request: RawRequest) -> RawResponse | None:
-        """As `handle`, in this very turn; None, and nothing has happened, for what must wait or may write."""
-        if not self.reads_now:
-            return None
+    def read_now(self, request: RawRequest, state: State) -> RawResponse | None:
+        """As `handle`, on `state_now` of this turn; None, and nothing has happened, for what must wait or may write."""
         try:
             if request.index_states:
                 self._indexes.check(request.index_states)
-            state = self._member.view
             routed = self._registry.route(state, request.path)
             done = None if is_write(routed, request) else self._decide_read(request, routed, state)
         except (Refusal, StrongroomError) as error:

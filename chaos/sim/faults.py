@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from .world import World
 
 
+VOTE_CRASH_CHANCE = 0.04
+
+
 class Faults:
     """The nemesis of one run."""
 
@@ -19,6 +22,8 @@ class Faults:
         self.members = members
         self.network = network
         self.clients = clients
+        for member in members:
+            member.on_vote_spoken = self.spoke_of_a_vote
         world.at(1.5 + world.rng.random(), self.strike)
 
     def strike(self) -> None:
@@ -84,10 +89,26 @@ class Faults:
     def pause(self) -> None:
         """A process stands still (SIGSTOP, a long collection); its clock goes on."""
         member = self._any()
-        pause_s = self.world.rng.random() * 1.5
+        rng = self.world.rng
+        # Half of them end when another leader may just have been elected and this one has not noticed.
+        pause_s = rng.random() * 1.5 if rng.random() < 0.5 else 0.55 + rng.random() * 0.3
         member.paused_until_s = self.world.now_s + pause_s
-        for _ in range(3):
-            self.world.at(pause_s, self.clients.read_on, member)  # whoever waited for it asks first
+        self.world.at(pause_s, self._resume, member)
+
+    def _resume(self, member: SimMember) -> None:
+        """Its timers and whoever waited for it come first, what lies in its sockets second."""
+        for _ in range(8):
+            self.clients.read_on(member)
+        member.tick(member.life)
+
+    def spoke_of_a_vote(self, member: SimMember) -> None:
+        """The worst moment to lose power: right after a promise."""
+        if not self.world.healed and self.world.rng.random() < VOTE_CRASH_CHANCE:
+            self.world.at(self.world.rng.random() * 0.004, self._lose_power, member, member.life)
+
+    def _lose_power(self, member: SimMember, life: int) -> None:
+        if member.life == life:
+            member.crash("power", power=True)
 
     def reset(self) -> None:
         """A connection breaks."""

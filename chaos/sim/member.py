@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cluster.errors import DamagedError, FatalError
 from cluster.keyring.keyring import Keyring
 from cluster.keyring.sealing import Sealer
+from cluster.links import messages
 from cluster.raft.boot import open_journal
 from cluster.raft.chassis import LEADER, Timing
 from cluster.raft.loading import load_newest
@@ -25,8 +26,6 @@ from .world import TICK_S, SimClock, SimRandom, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from cluster.links import messages
 
     from .checks import Checks
     from .network import Network
@@ -94,7 +93,7 @@ class SimMember:
         self.replica: Replica | None = None
         self.writer: SimWriter | None = None
         self.clock = SimClock(world, self.rng)
-        self.broken: str | None = None
+        self.on_vote_spoken: Callable[[SimMember], None] = lambda _member: None
         bases = (SimReplica,) if replica_class is Replica else (SimReplica, replica_class)
         self._replica_class = type("Watched", bases, {"member": self})
         self._wake_pending = False
@@ -246,6 +245,8 @@ class SimMember:
     def _send(self, peer: str, message: messages.Message) -> bool:
         assert self.network is not None
         self.checks.sent(self, peer, message)
+        if isinstance(message, messages.RequestVote) or (isinstance(message, messages.Vote) and message.granted):
+            self.on_vote_spoken(self)
         return self.network.send(self.number, int(peer[1:]) - 1, message)
 
 

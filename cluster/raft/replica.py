@@ -1,7 +1,8 @@
 """The face of Raft: one member's replicated state, driven by `tick`, `receive` and the journal's completions.
 
 Synchronous: no await, no task, no socket. `cluster/member.py` drives it from an event loop, chaos/sim from a seed.
-Longer work (taking a snapshot, loading one) is a job that runs in slices of JOB_BUDGET_S, one slice a tick.
+Longer work (taking a snapshot, loading one) is a job that runs in slices of JOB_BUDGET_S, one slice a tick; chores.py
+has what may wait for it.
 
 Invariants
   P1  at most one job runs; a snapshot is taken only in this node's turn, which the leader gives, one member after the
@@ -12,11 +13,13 @@ Invariants
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import DamagedError, OverloadedError
 from ..state.snapshot import Loader, Snapshot
 from .applying import Applying
+from .chores import checked, emptied
 from .loading import load
 from .snapshots import SnapshotStore
 
@@ -65,6 +68,8 @@ class Replica(Applying):
     ) -> None:
         self.snapshot_index = snapshot_index  # newest durable one
         self._job: Iterator[bool] | None = None  # True: there is nothing to do in this turn
+        self._chores: deque[Iterator[bool]] = deque()  # what may wait: for the job, and for each other
+        self._resting = False  # the chore has nothing to do in this turn
         self._taking: tuple[bytes, int, Snapshot] | None = None
         self._taken_bytes = 0
         self._loaded: State | None = None
@@ -80,6 +85,8 @@ class Replica(Applying):
             raise DamagedError("the log starts above the newest snapshot")
         self.commit_index = max(self.commit_index, state.applied_index)
         self.applied_index = state.applied_index
+        if state.applied_index:
+            self._chores.append(checked(state, self._wrong))
 
     # ---- admission
     def may_propose(self) -> None:
@@ -103,7 +110,10 @@ class Replica(Applying):
         """One slice of a job; then whatever is due for compaction."""
         super().after_tick()
         if self._job is not None:
-            self._run_job()
+            if self._run(self._job):
+                self._job = None
+        elif self._chores and self._run(self._chores[0]):
+            self._chores.popleft()
         self._give_turn()
         if self.wants_snapshot and (self.has_turn(self.node_id) if self.is_leader else self._my_turn):
             self.take_snapshot()
@@ -111,15 +121,19 @@ class Replica(Applying):
     @property
     def busy(self) -> bool:
         """A job is under way: tick again soon."""
-        return self._job is not None
+        return self._job is not None or (bool(self._chores) and not self._resting)
 
-    def _run_job(self) -> None:
-        assert self._job is not None
+    def _run(self, job: Iterator[bool]) -> bool:
+        """One slice; True if that was the last."""
         end = self.clock.boot() + JOB_BUDGET_S
-        for rest in self._job:
-            if rest or self.clock.boot() >= end:
-                return
-        self._job = None
+        for self._resting in job:
+            if self._resting or self.clock.boot() >= end:
+                return False
+        self._resting = False
+        return True
+
+    def _wrong(self, why: str) -> None:
+        self.on_broken(why)
 
     # ---- taking a snapshot
     @property
@@ -281,7 +295,8 @@ class Replica(Applying):
     def replace_state(self) -> None:
         """See Snapshots."""
         assert self._loaded is not None
-        self.state, self._loaded = self._loaded, None
+        old, self.state, self._loaded = self.state, self._loaded, None
+        self._chores = deque([checked(self.state, self._wrong), emptied(old, self.clock)])
         self.overlay = type(self.overlay)(self.state)
         self._opened.clear()
         self._digests.clear()

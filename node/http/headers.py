@@ -198,7 +198,7 @@ def _all(first: Mapping[str, str], all_of: Mapping[str, Sequence[str]], name: st
 
 def _token(first: Mapping[str, str], all_of: Mapping[str, Sequence[str]], limits: HttpLimits) -> str | None:
     token = first.get("x-vault-token", "")
-    for value in _all(first, all_of, "authorization"):
+    for value in _all(first, all_of, "authorization") if "authorization" in first else ():
         if value[:7].lower() != "bearer ":
             continue  # another scheme carries no token of ours; a proxy in front may use it
         bearer = value[7:].strip()

@@ -75,8 +75,10 @@ def parse_head(wire: Wire, peer: Peer, trust: Trust, limits: HttpLimits) -> Head
         raise BadRequestError("cannot handle internal-only request operation")
     if operation is None:
         raise MethodNotAllowedError
-    query = parse_query(raw_query, limits)
-    operation = _queried(operation, query)
+    query: dict[str, str] = {}
+    if raw_query:
+        query = parse_query(raw_query, limits)
+        operation = _queried(operation, query)
     if operation in {Operation.LIST, Operation.SCAN} and path and not path.endswith("/"):
         path += "/"
     if wire.method not in BODIES and wire.method != "DELETE" and wire.body_bytes != 0:
@@ -124,8 +126,6 @@ def complete(head: Head, raw: bytes, request_id: str, peer: Peer, listener: str,
 
 def _queried(operation: Operation, query: dict[str, str]) -> Operation:
     """The operation after `?help`, `?list` and `?scan`, which are taken out of the query: they are no data."""
-    if not query:
-        return operation
     if query.pop("help", ""):
         return Operation.HELP
     if operation is not Operation.READ:

@@ -89,7 +89,7 @@ class EdgeProtocol(RequestHandler):
             self.head_since = self.edge.clock.boot()
 
     def answer_now(self, message: Any, payload: Any) -> bool:
-        """Whether the message is answered, and its bytes with the transport; else nothing has happened.
+        """Whether the message is answered, and its bytes leave in this turn; else nothing has happened.
 
         Only while the connection waits for a message and its client reads: so answers keep their order, and whatever
         waits, has a body, or ends the connection goes the ordinary way.
@@ -103,7 +103,7 @@ class EdgeProtocol(RequestHandler):
         data = self.edge.answer_now(message, self)
         if data is None:
             return False
-        transport.write(data)
+        self.edge.send_soon(transport, data)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         return True
 
@@ -111,6 +111,11 @@ class EdgeProtocol(RequestHandler):
         """See asyncio.Protocol. The address has a connection less."""
         self.slot.release()
         super().connection_lost(exc)
+
+    def force_close(self) -> None:
+        """See RequestHandler. An answer that is due leaves before."""
+        self.edge.send_now()
+        super().force_close()
 
     def hold(self) -> None:
         """Nothing more is read from this client until `unhold`."""
@@ -157,6 +162,7 @@ class EdgeProtocol(RequestHandler):
 
         Never while an earlier request is in work: its client would take 408 for the outcome of a write.
         """
+        self.edge.send_now()  # what is answered stands before a 408
         transport = self.transport
         if transport is None:
             return

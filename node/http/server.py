@@ -46,12 +46,12 @@ EXEMPT_PATHS = frozenset({"sys/health", "/livez", "/readyz", "/startupz"})
 class AtOnce(Protocol):
     """A handler beside the ordinary one, of requests that wait for nothing."""
 
-    def ready(self) -> bool:
-        """Whether it is worth a try now."""
+    def begin(self) -> Any:
+        """What requests of this turn can be answered from; None if nothing can."""
         ...
 
-    def answer(self, request: RawRequest) -> RawResponse | None:
-        """The answer; None, and nothing has happened, for what the ordinary handler must do."""
+    def answer(self, request: RawRequest, state: Any) -> RawResponse | None:
+        """The answer from what `begin` gave; None, and nothing has happened, for what the ordinary handler must do."""
         ...
 
 
@@ -69,7 +69,22 @@ class Edge:
         self.heads = Heads(clock.wall_ns, secure=secure)
         self.manager: Manager = cast("Manager", None)
         self.answer_now: Callable[[Any, EdgeProtocol], bytes | None] = lambda _message, _protocol: None
+        self._loop = loop
+        self._unsent: list[tuple[asyncio.Transport, bytes]] = []
         self._logger = logger
+
+    def send_soon(self, transport: asyncio.Transport, data: bytes) -> None:
+        """The bytes leave behind this turn's other answers, all in a row: a client is woken once, not for each."""
+        if not self._unsent:
+            self._loop.call_soon(self.send_now)
+        self._unsent.append((transport, data))
+
+    def send_now(self) -> None:
+        """Whatever was to be sent soon is with its transport."""
+        unsent, self._unsent = self._unsent, []
+        for transport, data in unsent:
+            if not transport.is_closing():
+                transport.write(data)
 
     def report(self, what: str, error: BaseException | None) -> None:
         """One record: what happened, type and place of the error."""
@@ -227,17 +242,18 @@ class HttpServer:
         at_once = self._at_once
         if at_once is None or self.draining or message.method not in AT_ONCE or message.version != (1, 1):
             return None
-        turns = self.edge.turns
-        if not (at_once.ready() and turns.admission.may_pass(protocol.peer.address)):
+        turns, peer = self.edge.turns, protocol.peer
+        state = at_once.begin()
+        if state is None or not turns.admission.may_pass(peer.address):
             return None
+        head: Head | None = None
         try:
             wire = Wire(message.method, message.path, message.version, message.raw_headers, 0)
-            head = parse_head(wire, protocol.peer, self._trust, self._limits)
-            if head.facts.remote_address != protocol.peer.address:
+            head = parse_head(wire, peer, self._trust, self._limits)
+            if head.facts.remote_address != peer.address:
                 return None  # a proxy's: another address to count
-            response = at_once.answer(
-                complete(head, b"", self._ids.next(), protocol.peer, self._listener, self._limits)
-            )
+            request = complete(head, b"", self._ids.next(), peer, self._listener, self._limits)
+            response = at_once.answer(request, state)
         except Refusal:
             return None
         except Exception as error:  # noqa: BLE001 - as in `_serve`
@@ -248,7 +264,8 @@ class HttpServer:
         if response is None:
             return None
         turns.passed()
-        return wire_bytes(response, self.edge.heads, close=False, namespace=head.facts.namespace)
+        namespace = None if head is None else head.facts.namespace
+        return wire_bytes(response, self.edge.heads, close=False, namespace=namespace)
 
     def _failed(self, error: Exception) -> RawResponse:
         self.edge.report("request failed", error)
