@@ -198,16 +198,17 @@ class Node:
         metrics, clock = self.metrics, self.member.clock
         begun_s = clock.boot()
         metrics.in_flight += 1
+        named = request_id.set(request.id)
         try:
             response = await self._answer(request)
         finally:
+            request_id.reset(named)
             metrics.in_flight -= 1
         route = self._route_of(request)
         metrics.answered(route, request.method, response.status, request.operation.value, clock.boot() - begun_s)
         return response
 
     async def _answer(self, request: RawRequest) -> RawResponse:
-        request_id.set(request.id)
         handler = self.local.find(request)
         if handler is not None:
             return await self.local.answer(handler, request)
@@ -226,11 +227,12 @@ class Node:
         return self.registry.route_name(self.member.view, request.path)
 
     async def _forwarded(self, request: RawRequest) -> RawResponse:
-        request_id.set(request.id)
-        handler = self.local.find(request)
-        if handler is not None:
-            return await self.local.answer(handler, request)
-        return await self.flow.handle(request)
+        named = request_id.set(request.id)
+        try:
+            handler = self.local.find(request)
+            return await (self.flow.handle(request) if handler is None else self.local.answer(handler, request))
+        finally:
+            request_id.reset(named)
 
     # ---- life
     async def start(self) -> None:
