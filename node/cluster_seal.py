@@ -7,19 +7,22 @@ Invariants
   K3  a node opened with a threshold of shares does not carry out what stood before it caught up: whoever gave the
       shares knew of it
   K4  the fact is dropped by a leader that has done with it, so that nodes that join later never meet it
-Source: docs/runbook.md, "An operator sealed it".
+Source: docs/runbook.md, "Sealed by an operator".
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from cluster import Draft, Fact, Member, StrongroomError, Table, View, read_file, records, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+log = logging.getLogger("strongroom.seal")
 
 CLUSTER_SEAL = b"cluster-seal"
 CLUSTER_SEAL_FILE = "cluster-seal"
@@ -71,8 +74,8 @@ class ClusterSeal:
             if self._by_shares and time_ns > self._done_ns:  # K3
                 self._remember(time_ns)
             self._caught_up = True
-            self.look()
-        if self._member.is_leader and self._caught_up and 0 < self._time_ns() <= self._done_ns:
+        self.look()  # each time: a node that could not seal itself tries again
+        if self._member.is_leader and 0 < self._time_ns() <= self._done_ns:
             await self._member.write(self._lift)
 
     def _lift(self, view: View, _now_ns: int) -> tuple[Draft, None]:
@@ -108,6 +111,8 @@ class ClusterSeal:
             await asyncio.sleep(ANSWERS_S)
             await self._seal()
             self._remember(time_ns)
+        except (StrongroomError, OSError) as error:
+            log.error("this node could not carry out the seal of the cluster: %s", type(error).__name__)  # noqa: TRY400
         finally:
             self._task = None
 

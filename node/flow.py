@@ -32,10 +32,11 @@ from cluster import (
 )
 
 from .auth import tokens
-from .http.render import errors_body, refused, respond
+from .http.render import refused, respond
 from .judge import Judge, Judged
+from .outcomes import AuditFailedError, answer_of, failed
 from .request import Answer, RawRequest, RawResponse, Refusal
-from .writing import AuditFailedError, Writing, ask, failed, is_write, outcome
+from .writing import Writing, ask, is_write
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from .metrics import Metrics
     from .registry import Registry, Routed
     from .writes import WriteIds
-
 
 
 class Read(NamedTuple):
@@ -75,7 +75,6 @@ class Flow:
     ) -> None:
         self._member = member
         self._registry = registry
-        self._desk = audit
         self._audit: AuditPort = audit.broker
         self._write_ids = write_ids
         self._indexes = indexes
@@ -95,23 +94,20 @@ class Flow:
     def _failed(self, request: RawRequest, error: Exception) -> RawResponse:
         if isinstance(error, Refusal):
             return refused(error)
-        if isinstance(error, AuditFailedError):
-            text = "1 error occurred:\n\t* internal error\n\n"
-            return outcome(request, 500, text, "unknown") if error.unknown else RawResponse(500, errors_body([text]))
-        assert isinstance(error, StrongroomError)
-        if request.forwarded_from is not None and not _is_final(error):
+        assert isinstance(error, (StrongroomError, AuditFailedError))
+        if request.forwarded_from is not None and isinstance(error, StrongroomError) and not _is_final(error):
             raise NotLeaderError(self._member.leader_id) from error  # the forwarder waits for the next leader
-        refusal = failed(error)
-        if isinstance(error, DamagedError):
-            return refused(refusal)
-        applied = "unknown" if isinstance(error, UnknownOutcomeError) else "no"
-        return outcome(request, refusal.status, refusal.texts[0], applied, retry_after_s=refusal.retry_after_s)
+        return answer_of(request, error)
 
     async def _handle(self, request: RawRequest) -> RawResponse:
         member = self._member
         registry = self._registry
         if request.index_states:
-            self._indexes.check(request.index_states)
+            try:
+                self._indexes.check(request.index_states)
+            except Refusal as refusal:
+                await self._record(request, refusal)
+                raise
         state = member.view
         epoch, routed = registry.epoch, registry.route(state, request.path)
         if not is_write(routed, request):
@@ -140,9 +136,7 @@ class Flow:
         if request.no_forwarding:
             leader = self._member.settings.members.get(self._member.leader_id or "")
             if leader is not None:
-                redirected = Refusal(307, "redirected to the active node")
-                if self._audit.enabled and not await self._audit.both(request, None, None, redirected):
-                    raise AuditFailedError
+                await self._record(request, Refusal(307, "redirected to the active node"))
                 return RawResponse(307, b"", [("Location", f"{leader.api}{request.target}")])
         try:
             response = await self._forward(request)
@@ -153,11 +147,14 @@ class Flow:
         return response
 
     async def _record_failure(self, request: RawRequest, error: StrongroomError) -> None:
-        """F1 for what this node answers without having judged it; while it is sealed there are no keys for a record."""
-        if isinstance(error, SealedError) or not self._audit.enabled:
-            return
-        if not await self._audit.both(request, None, None, failed(error)):
-            raise AuditFailedError from error
+        """While this node is sealed there are no keys for a record."""
+        if not isinstance(error, SealedError):
+            await self._record(request, failed(error))
+
+    async def _record(self, request: RawRequest, refusal: Refusal) -> None:
+        """F1 for what this node answers without having judged it. Raises AuditFailedError."""
+        if self._audit.enabled and not await self._audit.both(request, None, None, refusal):
+            raise AuditFailedError
 
     async def elsewhere(self, request: RawRequest) -> RawResponse:
         """Forward a local path's request to the leader."""
@@ -173,12 +170,15 @@ class Flow:
         member = self._member
         try:
             await member.read_barrier()
-        except UnavailableError:
+        except UnavailableError as error:
             if not stale:
+                await self._record_failure(request, error)
                 raise
         state, now_ns = member.view, member.now_ns()
         judged: Judged | None = None
+        answer: Answer | None = None
         refusal: Refusal | None = None
+        failure: StrongroomError | None = None
         try:
             if self._limited(state, request, now_ns):
                 judged = await self._pay(request)
@@ -186,16 +186,22 @@ class Flow:
                 judged = self._judge.at(state, request, now_ns, pending=False, local=True)
         except Refusal as error:
             refusal = error
+        except StrongroomError as error:
+            await self._record_failure(request, error)
+            raise
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
-            return RawResponse(500, errors_body(["internal error"]))
-        answer: Answer | None = None
+            raise AuditFailedError
         if refusal is None:
             try:
                 answer = await do(request)
             except Refusal as error:
                 refusal = error
+            except StrongroomError as error:
+                failure, refusal = error, failed(error)
         if self._audit.enabled and not await self._audit.response(request, judged, answer, refusal):
-            return RawResponse(500, errors_body(["internal error"]))
+            raise AuditFailedError(unknown=isinstance(failure, UnknownOutcomeError))
+        if failure is not None:
+            raise failure
         if refusal is not None:
             return refused(refusal)
         assert answer is not None
@@ -224,15 +230,23 @@ class Flow:
         return judged
 
     def after_answer(self, action: Callable[[], Awaitable[None]]) -> None:
-        """Let `action` happen once the answer of the present request had time to leave."""
+        """Let `action` happen once the answer of the present request had time to leave. It was promised: if it fails,
+        the process ends.
+        """
         loop = asyncio.get_running_loop()
 
         def begin() -> None:
             task = loop.create_task(_run(action))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._done)
 
         loop.call_soon(begin)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._member.on_fatal(type(error).__name__)
 
     # ---- read
     def state_now(self) -> State | None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cluster import Member, SealedError, StrongroomError, UnavailableError, UnknownOutcomeError
+from cluster import Member, StrongroomError
 
 from . import metrics as metrics_room
 from .engines.system.routes import unsupported_operation
 from .http.render import json_bytes, refused, respond
+from .outcomes import AuditFailedError, answer_of
 from .request import Answer, Operation, RawRequest, RawResponse, Refusal
-from .writing import failed
 
 if TYPE_CHECKING:
     from .cluster_seal import ClusterSeal
@@ -78,12 +78,8 @@ class LocalPaths:
             return await handler(request)
         except Refusal as refusal:
             return refused(refusal)
-        except SealedError as error:
-            return refused(failed(error), applied="no")
-        except UnknownOutcomeError:
-            return refused(Refusal(504, "the outcome of the request is unknown"), applied="unknown")
-        except StrongroomError as error:
-            return refused(Refusal(503, str(error), retry_after_s=1), applied="no")
+        except (StrongroomError, AuditFailedError) as error:
+            return answer_of(request, error)
 
     # ---- open
     async def _init(self, request: RawRequest) -> RawResponse:
@@ -154,10 +150,11 @@ class LocalPaths:
                 await self._cluster_seal.propose()
             return Answer()
 
-        response = await self._flow.judged(request, do, stale=not whole)  # a node cut off can be sealed
-        if allowed and not whole:  # behind the audit record, which needs keys, and even if no device took it
-            self._flow.after_answer(self._desk.seal)
-        return response
+        try:
+            return await self._flow.judged(request, do, stale=not whole)  # a node cut off can be sealed
+        finally:
+            if allowed and not whole:  # behind the audit record, which needs keys, and even if no device took it
+                self._flow.after_answer(self._desk.seal)
 
     async def _step_down(self, request: RawRequest) -> RawResponse:
         if request.method not in UPDATES:
@@ -221,4 +218,4 @@ def _object(request: RawRequest) -> dict[str, Any]:
         raise Refusal(400, "failed to decode JSON input: it is not an object") from error
 
 
-__all__ = ["LocalPaths", "UnavailableError"]
+__all__ = ["LocalPaths"]

@@ -37,13 +37,13 @@ from .engines.kv2 import KvV2
 from .engines.system.backend import SystemBackend
 from .flow import Flow
 from .forward import Forwarder
-from .http.render import refused
 from .http.server import HttpServer
 from .indexes import IndexHeaders
 from .local import LocalPaths
 from .logs import configure, request_id
 from .maintenance import Maintenance
 from .metrics import Metrics
+from .outcomes import answer_of
 from .registry import Registry
 from .request import RawRequest, RawResponse
 from .seal_desk import SealDesk
@@ -52,7 +52,6 @@ from .settings import http_limits, member_settings, trust_of
 from .status import Status
 from .tls import self_signed, server_context
 from .writes import WriteIds
-from .writing import failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -215,7 +214,7 @@ class Node:
         if request.path.startswith("/"):
             return RawResponse(404, b'{"errors":[]}\n')
         if self.member.sealed:
-            return refused(failed(SealedError()), applied="no")
+            return answer_of(request, SealedError())
         return await self.flow.handle(request)
 
     def _route_of(self, request: RawRequest) -> str:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cluster import DamagedError, Draft, SealedError, StrongroomError, TooLargeError, UnknownOutcomeError, View
+from cluster import Draft, StrongroomError, UnknownOutcomeError, View
 
 from .auth import tokens
 from .auth.token_use import join, use_token
 from .engines.base import Plan
 from .engines.system.routes import Router, unsupported_path
 from .http.render import refused, respond
+from .outcomes import INTERNAL, AuditFailedError, failed, outcome, say_write_id
 from .request import Answer, Operation, RawRequest, RawResponse, Refusal
-from .writes import Repetition, is_id
+from .writes import Repetition
 
 if TYPE_CHECKING:
     from cluster import Member
@@ -28,16 +29,6 @@ if TYPE_CHECKING:
     from .judge import Judge, Judged
     from .registry import Routed
     from .writes import WriteIds
-
-RETRY_AFTER_S = 1
-
-
-class AuditFailedError(Exception):
-    """No device took the record: the request must not be answered. `unknown`: and nobody knows what became of it."""
-
-    def __init__(self, *, unknown: bool = False) -> None:
-        super().__init__()
-        self.unknown = unknown
 
 
 class Writing:
@@ -156,43 +147,15 @@ class Writing:
                 await self._desk.after(request)
         if self._audit.enabled and not await self._audit.response(request, judged, answer, refusal):
             if answer is not None and not getattr(done, "draft", Draft()).empty:
-                return outcome(request, 500, "1 error occurred:\n\t* internal error\n\n", "yes")
+                return outcome(request, 500, INTERNAL, "yes")
             raise AuditFailedError
         if isinstance(done, Plan) and done.after is not None:
             done.after()
-        _say_write_id(request, response)
+        say_write_id(request, response)
         if request.token is None:
             return response
         served = "forwarded" if request.forwarded_from else "leader"
         return self._indexes.add(response, index or self._member.view.applied_index, served)
-
-
-def outcome(
-    request: RawRequest, status: int, text: str, applied: str, *, retry_after_s: int | None = None
-) -> RawResponse:
-    """F5: the error that says whether the write was applied, and its id."""
-    write_id = request.write_id if request.write_id is not None and is_id(request.write_id) else None
-    response = refused(Refusal(status, text, retry_after_s=retry_after_s), applied=applied, write_id=write_id)
-    _say_write_id(request, response)
-    return response
-
-
-def failed(error: StrongroomError) -> Refusal:
-    """What an error of the cluster is to a client, and to audit."""
-    if isinstance(error, SealedError):
-        return Refusal(503, "Vault is sealed", retry_after_s=RETRY_AFTER_S)
-    if isinstance(error, UnknownOutcomeError):
-        return Refusal(504, "the outcome of the write is unknown")
-    if isinstance(error, DamagedError):
-        return Refusal(500, "internal error")
-    if isinstance(error, TooLargeError):
-        return Refusal(413, "the request is too large: what it changes does not fit one entry of the log")
-    return Refusal(503, str(error), retry_after_s=RETRY_AFTER_S)
-
-
-def _say_write_id(request: RawRequest, response: RawResponse) -> None:
-    if request.write_id is not None and is_id(request.write_id):
-        response.headers.append(("X-Strongroom-Write-Id", request.write_id))
 
 
 def ask(judge: Judge, judged: Judged, request: RawRequest, view: View, now_ns: int) -> Answer:
@@ -220,4 +183,4 @@ def is_write(routed: Routed | None, request: RawRequest) -> bool:
     return engine is not None and routed is not None and engine.is_write(request.operation, routed.path)
 
 
-__all__ = ["AuditFailedError", "Writing", "ask", "failed", "is_write", "outcome"]
+__all__ = ["Writing", "ask", "is_write"]

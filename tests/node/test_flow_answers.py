@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from cluster import DamagedError, State, Table, Token, Transaction, records
+from cluster import DamagedError, State, Table, Token, Transaction, UnknownOutcomeError, records
 from cluster.state.overlay import Overlay
 from node.auth.tokens import TokenCache, find_valid
 from tests.node.flow_site import Server, Silence, Site, running, until, uuid7
@@ -92,6 +92,34 @@ async def test_what_a_node_without_a_leader_answers_is_recorded(site: Site) -> N
 
     assert [write.status, read.status] == [503, 503]
     assert all(kinds(follower, reply.request_id) for reply in (write, read))
+
+
+async def test_what_a_nodes_own_path_cannot_answer_is_recorded(site: Site) -> None:
+    """A read without a majority, and a write whose outcome nobody knows, are answers, too."""
+    follower, leader = site.followers[0], site.leader
+    with Silence(*site.servers):
+        await until(lambda: not any(server.leads for server in site.servers))
+        read = await follower.ask("GET", "strongroom/status", token=site.token)
+    await site.settled()
+    leader = site.leader
+
+    async def unknown() -> None:
+        raise UnknownOutcomeError("the leader went")
+
+    leader.node.cluster_seal.propose, kept = unknown, leader.node.cluster_seal.propose
+    write = await leader.ask("PUT", "sys/seal", {"cluster": True}, token=site.token)
+    leader.node.cluster_seal.propose = kept
+
+    assert (read.status, bool(kinds(follower, read.request_id))) == (503, True)
+    assert (write.status, write.json["applied"]) == (504, "unknown")
+    assert kinds(leader, write.request_id) == ["request", "response"]
+
+
+async def test_a_forged_index_is_refused_and_recorded(site: Site) -> None:
+    """Before anybody is asked who they are."""
+    reply = await site.ask("GET", "sys/mounts", headers=[("X-Vault-Index", "Zm9yZ2Vk")])
+
+    assert (reply.status, bool(kinds(site.leader, reply.request_id))) == (400, True)
 
 
 async def test_a_secret_is_not_answered_unwrapped_to_who_asked_for_a_wrap(site: Site) -> None:

@@ -267,6 +267,27 @@ async def test_a_seal_that_stands_when_a_node_has_caught_up(tmp_path: Path, *, b
         assert member.sealed_by_operator is not by_shares
 
 
+async def test_a_node_that_could_not_seal_itself_tries_again(tmp_path: Path) -> None:
+    """The fact stands: a failure once is no reason to stay open."""
+    async with running(tmp_path) as site:
+        server = site.servers[0]
+        seal = server.node.cluster_seal
+        await until(lambda: seal._caught_up)
+        failures = [OSError("no"), OSError("no")]
+        real = seal._seal
+
+        async def sometimes() -> None:
+            if failures:
+                raise failures.pop()
+            await real()
+
+        seal._seal = sometimes
+        await seal.propose()
+        await until(lambda: server.node.member.sealed, "it is sealed in the end")
+
+        assert failures == []
+
+
 async def test_a_seal_of_a_cluster_of_one(tmp_path: Path) -> None:
     """There is nobody to hand over to."""
     async with running(tmp_path, audited=True) as site:
