@@ -31,6 +31,7 @@ test: setup lint types
 
 conformance: setup
 	@$(BIN)/python -m tests.conformance
+	@STRONGROOM_HEAVY=1 $(BIN)/pytest -q -rP tests/process/test_process_overload.py
 
 sim: setup
 	@$(BIN)/python -m chaos.sim --seeds $(or $(SEEDS),200)
