@@ -48,6 +48,9 @@ def _single(sizes: Sizes, folder: Path, nginx: HttpServer | None) -> Iterator[Fi
         node = cluster.nodes[0]
         yield _point(cluster, sizes, node, "GET, single node", many, nginx, core=1)
         yield _point(cluster, sizes, node, "GET, single node, 1 connection", 1, nginx, core=1)
+        # A header that asks for what is the default: the edge looks at it, so the head is read by all the rules.
+        header = "X-Strongroom-Consistency"
+        yield _point(cluster, sizes, node, "GET, single node, one rarer header", many, nginx, core=1, header=header)
         cluster.root("PUT", "sys/audit/file", {"type": "file", "options": {"file_path": "audit.log"}})
         yield _point(cluster, sizes, node, "GET, single node, audit to a file", many, nginx, core=1)
 
@@ -70,10 +73,14 @@ def _point(
     connections: int,
     nginx: HttpServer | None,
     core: int | None = None,
+    header: str = "",
 ) -> Figure:
     ours: list[dict[str, float]] = []
     theirs: list[dict[str, float]] = []
     failed = 0
+    environ = {"BENCH_TOKEN": cluster.token, "BENCH_PATHS": str(sizes.paths)}
+    if header:
+        environ["BENCH_HEADER"] = header
     for _ in range(sizes.get_rounds):
         if nginx is not None:
             theirs.append(nginx.measure(sizes.yardstick_s, connections).numbers)
@@ -83,7 +90,7 @@ def _point(
             connections=connections,
             seconds=sizes.point_s,
             script="get.lua",
-            environ={"BENCH_TOKEN": cluster.token, "BENCH_PATHS": str(sizes.paths)},
+            environ=environ,
             core=core,
         )
         failed += report.failed

@@ -80,8 +80,8 @@ class Flow:
         self._indexes = indexes
         self._forward = forward
         self._tasks: set[asyncio.Task[None]] = set()
-        self._judge = Judge(member, registry)
-        self._writing = Writing(member, self._judge, audit, write_ids, indexes)
+        self.judge = Judge(member, registry)
+        self._writing = Writing(member, self.judge, audit, write_ids, indexes)
         self.metrics: Metrics | None = None
 
     async def handle(self, request: RawRequest) -> RawResponse:
@@ -183,7 +183,7 @@ class Flow:
             if self._limited(state, request, now_ns):
                 judged = await self._pay(request)
             else:
-                judged = self._judge.at(state, request, now_ns, pending=False, local=True)
+                judged = self.judge.at(state, request, now_ns, pending=False, local=True)
         except Refusal as error:
             refusal = error
         except StrongroomError as error:
@@ -220,7 +220,7 @@ class Flow:
             paid = self._writing.paid(view, now_ns, request)
             try:
                 pending = replica.overlay_pending
-                return paid, self._judge.at(view, request, now_ns, pending=pending, local=True)
+                return paid, self.judge.at(view, request, now_ns, pending=pending, local=True)
             except Refusal as refusal:
                 return paid, refusal
 
@@ -275,15 +275,15 @@ class Flow:
 
     def _decide_read(self, request: RawRequest, routed: Routed | None, state: State) -> Read | None:
         """What `_read` audits and answers. Nothing is awaited: the state is one."""
-        now_ns, index = self._judge.now(), state.applied_index
+        now_ns, index = self.judge.now(), state.applied_index
         judged: Judged | None = None
         answer: Answer | None = None
         refusal: Refusal | None = None
         try:
-            judged = self._judge.judge(state, request, routed, now_ns, pending=False)
+            judged = self.judge.judge(state, request, routed, now_ns, pending=False)
             if judged.token is not None and judged.token.record.num_uses:
                 return None  # F4
-            answer = ask(self._judge, judged, request, state, now_ns)
+            answer = ask(self.judge, judged, request, state, now_ns)
             response = respond(request.id, answer)
         except Refusal as error:
             if judged is None and self._limited(state, request, now_ns):

@@ -92,7 +92,7 @@ def pack(request: RawRequest, forwarder: str) -> bytes:
 
 
 def unpack(data: bytes, peer: str) -> RawRequest:
-    """The request of a frame; raises msgspec.MsgspecError or ValueError. `peer`: who the link belongs to."""
+    """The request of a frame; raises msgspec.MsgspecError, ValueError or RecursionError. `peer`: the link's owner."""
     frame = _frame(data)
     if frame.forwarder != peer:
         raise ValueError("a frame that names another forwarder")
@@ -166,7 +166,10 @@ class Forwarder:
             if error.error in REFUSED:
                 raise UnavailableError("the leader refused the request") from error
             raise UnknownOutcomeError("the leader does not know the outcome") from error
-        answer = _answer(data)
+        try:
+            answer = _answer(data)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise UnknownOutcomeError("the leader's answer cannot be read") from None
         return RawResponse(answer.status, answer.body, answer.headers, answer.content_type, answer.lines)
 
     async def serve(self, peer: str, body: bytes) -> bytes:
@@ -176,7 +179,7 @@ class Forwarder:
         assert self.handler is not None
         try:
             request = unpack(body, peer)
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             raise CallError(BAD_FRAME, b"") from None
         response = await self.handler(request)
         return _encode(

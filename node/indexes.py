@@ -69,6 +69,11 @@ class IndexHeaders:
 
     def add(self, response: RawResponse, index: int, served: str) -> RawResponse:
         """The answer with the index it reflects, and who served it how."""
+        response.lines += self.lines(index, served)
+        return response
+
+    def lines(self, index: int, served: str) -> bytes:
+        """The headers that say so, as on the wire."""
         keyring = self._member.running.sealer.keyring
         known = self._last[0] == index and self._keyring is keyring
         lines = self._lines.get(served) if known else None
@@ -79,5 +84,4 @@ class IndexHeaders:
                 f"X-Strongroom-Index: {index}\r\nX-Vault-Index: {state}\r\n"
                 f"X-Strongroom-Node: {node_id}\r\nX-Strongroom-Served: {served}\r\n"
             ).encode("ascii")
-        response.lines += lines
-        return response
+        return lines

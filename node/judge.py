@@ -103,6 +103,18 @@ class Judge:
             raise Refusal(400, "response wrapping is not supported")
         return Judged(routed, operation, token, self._caller(token, now_ns, sudo=sudo), decision.granting_policies)
 
+    def may_read(self, view: View, raw_token: str, path: str, now_ns: int, address: str) -> bool:
+        """Whether `judge` would let a GET of a secret's path pass, by a token and a rule without any conditions.
+
+        False also for what is merely unusual; then ask `judge`.
+        """
+        sealing = self._member.values
+        assert sealing is not None
+        token = tokens.authenticate(view, sealing, raw_token, now_ns, address, self._tokens)
+        if token is None or token.record.num_uses or token.record.bound_cidrs:
+            return False
+        return self._registry.acl(view, tuple(token.record.policies)).reads_plainly(path)
+
     def _caller(self, token: TokenView, now_ns: int, *, sudo: bool) -> Caller:
         """As engines see the token; the same object for a second, unless a use is counted in it."""
         second = now_ns // 1_000_000_000

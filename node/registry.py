@@ -44,6 +44,7 @@ class Registry:
         self._mounts: dict[str, tuple[Mount, Engine | None]] | None = None
         self._acls: dict[tuple[str, ...], policy.Acl] = {}
         self._routes: dict[str, Routed] = {}  # paths of secrets alone: others may hold a token
+        self._lone: dict[str, Routed | None] = {}  # mount path → the mount that has every path below it
         self.epoch = 0  # moves when a mount or policy changes
 
     # ---- following the state
@@ -68,6 +69,7 @@ class Registry:
         if self._mounts is None:
             self._mounts = self._read(view)
             self._routes.clear()
+            self._lone.clear()
         return self._mounts
 
     def _read(self, view: View) -> dict[str, tuple[Mount, Engine | None]]:
@@ -91,6 +93,18 @@ class Registry:
                 self._routes.clear()
             self._routes[path] = routed
         return routed
+
+    def lone_mount(self, view: View, mount_path: str) -> Routed | None:
+        """The mount of that path, if every path that begins with it is this mount's: no other is mounted below it."""
+        mounts = self._all(view)
+        if mount_path in self._lone:
+            return self._lone[mount_path]
+        found = mounts.get(mount_path)
+        alone = found is not None and not any(other.startswith(mount_path) and other != mount_path for other in mounts)
+        lone = None if found is None or not alone else Routed(mount_path, found[0], found[1], "")
+        if found is not None:
+            self._lone[mount_path] = lone
+        return lone
 
     def route_name(self, view: View, path: str) -> str:
         """The type of the mount of a path, "none" without one: never a path somebody chose."""

@@ -37,6 +37,7 @@ from .engines.kv2 import KvV2
 from .engines.system.backend import SystemBackend
 from .flow import Flow
 from .forward import Forwarder
+from .hot_reads import HotReads
 from .http.server import HttpServer
 from .indexes import IndexHeaders
 from .local import LocalPaths
@@ -111,7 +112,8 @@ class Node:
             self.metrics,
             open_metrics=config.metrics.unauthenticated,
         )
-        self.at_once = AtOnce(self.member, self.registry, self.local, self.flow, self.metrics)
+        hot = HotReads(self.member, self.registry, self.flow.judge, self.indexes, self.metrics)
+        self.at_once = AtOnce(self.member, self.registry, self.local, self.flow, hot, self.metrics)
         self.maintenance = Maintenance(
             self.member, window_s=config.dedupe.window_s, entries_max=config.dedupe.entries_max
         )

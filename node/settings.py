@@ -53,6 +53,7 @@ def member_settings(config: Config) -> MemberSettings:
         timing=Timing(raft.heartbeat_ms / 1000, raft.election_min_ms / 1000, raft.election_max_ms / 1000),
         profile=config.profile,
         segment_bytes=config.journal.segment_bytes,
+        journal_mode=config.journal.mode,
         unsynced_bytes_max=config.journal.unsynced_bytes_max,
         read_timeout_s=config.consistency.read_timeout_ms / 1000,
         clock_skew_max_s=config.raft.clock_skew_max_s,

@@ -253,6 +253,19 @@ def read_version(
     return Answer(data=_spliced(name, value if shape is None else shape(value), made))
 
 
+def current_json(context: Context, path: str) -> bytes | None:
+    """The data `read_version` answers for the newest version of `path`, or None where it answers anything but 200.
+
+    Raises DamagedError.
+    """
+    key = secret_key(context, path)
+    secret = look_secret(context, key)
+    if secret is None or secret.gone is not None or not has_version(secret, secret.current):
+        return None
+    made_ns, value = open_version(context, key, secret, secret.current)
+    return _spliced(b"data", value, version_json(secret.current, made_ns, None, secret.custom))
+
+
 def _spliced(name: bytes, value: bytes, made: bytes) -> RawJson:
     return RawJson(b'{"%b":%b,"metadata":%b}' % (name, value, made))
 

@@ -22,6 +22,7 @@ from .response import WireResponse, wire_bytes
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from .accept import Slot
     from .server import Edge
@@ -81,6 +82,10 @@ class EdgeProtocol(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol. The head's clock runs while a head is incomplete."""
+        parser = cast("ListParser | None", self._parser)
+        if parser is not None and parser.between and self._answered(self.edge.answer_hot, data):
+            self.head_since = None
+            return
         super().data_received(data)
         parser = cast("ListParser | None", self._parser)
         if parser is None or not parser.in_head:
@@ -89,18 +94,20 @@ class EdgeProtocol(RequestHandler):
             self.head_since = self.edge.clock.boot()
 
     def answer_now(self, message: Any, payload: Any) -> bool:
-        """Whether the message is answered, and its bytes leave in this turn; else nothing has happened.
+        """Whether the message is answered, and its bytes leave in this turn; else nothing has happened."""
+        return payload is EMPTY_PAYLOAD and self._answered(self.edge.answer_now, message)
 
-        Only while the connection waits for a message and its client reads: so answers keep their order, and whatever
-        waits, has a body, or ends the connection goes the ordinary way.
+    def _answered(self, answer: Callable[[Any, EdgeProtocol], bytes | None], request: Any) -> bool:
+        """Only while the connection waits for a message and its client reads: so answers keep their order, and
+        whatever waits, has a body, or ends the connection goes the ordinary way.
         """
         waiter = self._waiter
-        transport = self.transport
-        if payload is not EMPTY_PAYLOAD or waiter is None or waiter.done() or self._paused or self.held:
+        if waiter is None or waiter.done() or self._paused or self.held:
             return False
+        transport = self.transport
         if transport is None or transport.is_closing():
             return False
-        data = self.edge.answer_now(message, self)
+        data = answer(request, self)
         if data is None:
             return False
         self.edge.send_soon(transport, data)

@@ -20,6 +20,10 @@ ENVELOPE = (
     b'{"request_id":"%b","lease_id":%b,"renewable":%b,"lease_duration":%d,'
     b'"data":%b,"wrap_info":%b,"warnings":%b,"auth":%b}'
 )
+READ_ENVELOPE = (
+    b'{"request_id":"%b","lease_id":"","renewable":false,"lease_duration":0,'
+    b'"data":%b,"wrap_info":null,"warnings":null,"auth":null}\n'
+)
 NULL = b"null"
 NO_LEASE = b'""'
 
@@ -56,6 +60,11 @@ def envelope(request_id: str, answer: Answer, *, wrap_info: bytes | None = None)
         json_bytes(answer.auth) if answer.auth is not None else NULL,
     )
     return _inject(body, data) if answer.inject else body + b"\n"
+
+
+def read_envelope(request_id: str, data: bytes) -> bytes:
+    """As `envelope` of an answer that has `data` and nothing else."""
+    return READ_ENVELOPE % (request_id.encode("ascii"), data)
 
 
 def respond(request_id: str, answer: Answer, *, wrap_info: bytes | None = None) -> RawResponse:

@@ -90,6 +90,12 @@ def wire_bytes(
     return b"".join(lines)
 
 
+def plain_bytes(response: RawResponse, heads: Heads) -> bytes:
+    """As `wire_bytes`, for an answer with a body and `lines` alone, on a connection that stays."""
+    first = heads.first_lines(response.status, response.content_type)
+    return b"%b%bContent-Length: %d\r\n\r\n%b" % (first, response.lines, len(response.body), response.body)
+
+
 class WireResponse:
     """What the protocol sends: `data` once, then the connection stays or not."""
 

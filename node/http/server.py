@@ -18,11 +18,12 @@ from .accept import Acceptor, Slot
 from .admission import Turns
 from .errors import BodyTooLargeError, BrokenBodyError, EdgeRefusal, OverloadError
 from .headers import Trust
+from .hot import Hosts, Hot, fits, match
 from .parse import Head, Wire, complete, parse_head
 from .protocol import EdgeProtocol, Manager
 from .quiet import describe, quiet_libraries
 from .render import errors_body, refused
-from .response import Heads, WireResponse, wire_bytes
+from .response import Heads, WireResponse, plain_bytes, wire_bytes
 from .seams import Clock, Random, RequestIds
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class AtOnce(Protocol):
         """The answer from what `begin` gave; None, and nothing has happened, for what the ordinary handler must do."""
         ...
 
+    def read(self, request: Hot, request_id: str, address: str, state: Any) -> RawResponse | None:
+        """As `answer`, for a plain GET: the answer `answer` would give, or None."""
+        ...
+
 
 class Edge:
     """What the connections of one server share."""
@@ -69,6 +74,7 @@ class Edge:
         self.heads = Heads(clock.wall_ns, secure=secure)
         self.manager: Manager = cast("Manager", None)
         self.answer_now: Callable[[Any, EdgeProtocol], bytes | None] = lambda _message, _protocol: None
+        self.answer_hot: Callable[[bytes, EdgeProtocol], bytes | None] = lambda _data, _protocol: None
         self._loop = loop
         self._unsent: list[tuple[asyncio.Transport, bytes]] = []
         self._logger = logger
@@ -114,6 +120,7 @@ class HttpServer:
         self._clock = clock
         self._ids = RequestIds(random)
         self._trust = trust or Trust()
+        self._hosts = Hosts(self._trust)
         self._ssl = ssl_context
         self._listener = listener
         self._on_fatal = on_fatal
@@ -130,6 +137,8 @@ class HttpServer:
         self.edge = Edge(self._limits, self._clock, self._trust, loop, self._logger, secure=self._ssl is not None)
         self.edge.manager = Manager(self._serve, loop=loop)
         self.edge.answer_now = self._answer_now
+        if self._at_once is not None and fits(self._limits):
+            self.edge.answer_hot = self._answer_hot
         self.acceptor = Acceptor(
             self._protocol,
             limits=self._limits,
@@ -266,6 +275,28 @@ class HttpServer:
         turns.passed()
         namespace = None if head is None else head.facts.namespace
         return wire_bytes(response, self.edge.heads, close=False, namespace=namespace)
+
+    def _answer_hot(self, data: bytes, protocol: EdgeProtocol) -> bytes | None:
+        """As `_answer_now`, from the bytes of a plain GET."""
+        at_once = self._at_once
+        assert at_once is not None
+        turns, peer = self.edge.turns, protocol.peer
+        if self.draining or (state := at_once.begin()) is None or not turns.admission.may_pass(peer.address):
+            return None
+        hot = match(data)
+        if hot is None or not self._hosts.knows(hot.host, peer):
+            return None
+        try:
+            response = at_once.read(hot, self._ids.next(), peer.address, state)
+        except Exception as error:  # noqa: BLE001 - as in `_serve`
+            response = self._failed(error)
+        except BaseException as error:
+            self._fatal(protocol, error)
+            raise
+        if response is None:
+            return None
+        turns.passed()
+        return plain_bytes(response, self.edge.heads)
 
     def _failed(self, error: Exception) -> RawResponse:
         self.edge.report("request failed", error)

@@ -122,6 +122,13 @@ class Acl:
             return grant.decisions.get(operation, DENIED)
         return grant.judge(operation, body, wrap_ttl_s)
 
+    def reads_plainly(self, path: str) -> bool:
+        """Whether reading the path is allowed by a rule that asks nothing of parameters or wrapping."""
+        if self._is_root:
+            return True
+        grant = self._exact.get(path) or self._find_wildcard(path)
+        return grant is not None and grant.is_plain and "read" in grant.decisions
+
     def capabilities(self, path: str) -> list[str]:
         """The sorted capabilities on a path, as `sys/capabilities` answers; `["deny"]` for none, `["root"]` for root.
 
