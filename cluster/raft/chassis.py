@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from ..seams import Clock, Random
     from .log import DurableLog
 
-assert library.VERSION == "0.3.17", "hardened against PySyncObj 0.3.17 only"
+if library.VERSION != "0.3.17":
+    raise ImportError("hardened against PySyncObj 0.3.17 only")
 
 FOLLOWER, CANDIDATE, LEADER = 0, 1, 2
 ROLES = ("follower", "candidate", "leader")

@@ -272,7 +272,7 @@ class Node:
             node_id, peers, TIMING, self.log, clock, self.random, self.store, state, self.sealer,
             snapshot_index=state.applied_index,
         )  # fmt: skip
-        self.replica.commit_index = max(1, self.replica.commit_index)
+        self.replica.commit_index = max(min(1, self.log.last_index), self.replica.commit_index)
         self.replica.send = self._send
         self.replica.on_broken = self.broken.append
 
