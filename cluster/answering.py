@@ -5,7 +5,7 @@ Invariant: a peer that has not proven the keyring learns nothing but what init, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ from .links.transport import CallError
 if TYPE_CHECKING:
     from .links.messages import Call
     from .member import Member
+
+T = TypeVar("T")
 
 
 async def answer(member: Member, peer: str, proven: bool, call: Call, certificate: bytes) -> bytes:
@@ -34,10 +36,10 @@ async def answer(member: Member, peer: str, proven: bool, call: Call, certificat
             raise NotInitialisedError("this node has no keyring yet")
         return msgspec.msgpack.encode([member.cluster_id, member.envelope, bootstrap])
     if call.method == "init.promise":
-        member.init_state.promise(msgspec.msgpack.decode(call.body, type=int))
+        member.init_state.promise(_decoded(call.body, int))
         return public_key_sha256(member.settings.certificate_der)
     if call.method == "init.store":
-        member.init_state.store(msgspec.msgpack.decode(call.body, type=Store))
+        member.init_state.store(_decoded(call.body, Store))
         return b""
     if call.method == "init.final":
         if not member.init_state.stored:
@@ -47,3 +49,11 @@ async def answer(member: Member, peer: str, proven: bool, call: Call, certificat
     if proven and member.on_call is not None:
         return await member.on_call(peer, call.method, call.body)
     raise CallError("unknown method", b"")
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    """The body as `kind`; raises CallError. Whoever sent nonsense is told so, and the log is not."""
+    try:
+        return msgspec.msgpack.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise CallError("bad body", b"") from None

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .errors import StrongroomError, UnavailableError
+from .errors import DamagedError, StrongroomError, UnavailableError
+from .files import FORMAT as BOOTSTRAP_FORMAT
 from .files import Bootstrap
 from .initialise import AlreadyInitialisedError, Store
+from .keyring.envelope import read_seal
 from .keyring.seal import NewSeal, Wrap, initialise
 from .keyring.sealing import Sealer
 from .links.certs import public_key_sha256
@@ -165,20 +167,33 @@ async def find_cluster(member: Member) -> bool:
         if peer == member.settings.node_id or not links.standing(peer):
             continue
         try:
-            answer = await links.call(peer, "envelope", b"", CALL_S)
+            cluster_id, envelope, bootstrap = read_envelope_answer(await links.call(peer, "envelope", b"", CALL_S))
         except StrongroomError:
             continue
-        cluster_id, envelope, bootstrap = msgspec.msgpack.decode(answer, type=tuple[bytes, bytes, Bootstrap])
         adopt_cluster(member, cluster_id, envelope, bootstrap)
         return True
     return False
 
 
+def read_envelope_answer(answer: bytes) -> tuple[bytes, bytes, Bootstrap]:
+    """(cluster id, envelope, entry 1) as a peer gave them. Raises DamagedError for what can be none of them."""
+    try:
+        cluster_id, envelope, bootstrap = msgspec.msgpack.decode(answer, type=tuple[bytes, bytes, Bootstrap])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise DamagedError("a peer's answer is no envelope") from None
+    if read_seal(envelope)[0] != cluster_id or bootstrap.format != BOOTSTRAP_FORMAT:
+        raise DamagedError("a peer's answer does not fit together")
+    return cluster_id, envelope, bootstrap
+
+
 def adopt_cluster(member: Member, cluster_id: bytes, envelope: bytes, bootstrap: Bootstrap) -> None:
-    """The folder holds the cluster's envelope and entry 1; if it held none, this member is recovering, durably."""
+    """The folder holds the cluster's envelope and entry 1; if it held none, this member is recovering, durably.
+
+    So it is if it held them without the promise that came before them: the ballot was lost, and with it any vote.
+    """
     from .files import KEYRING, write_bootstrap, write_file
 
-    had = member.init_state.stored and member.envelope == envelope
+    had = member.init_state.stored and member.envelope == envelope and member.init_state.promised > 0
     if not had:
         write_bootstrap(member.disk, bootstrap)
         write_file(member.disk, KEYRING, envelope)

@@ -64,7 +64,7 @@ def read_bootstrap(disk: Disk) -> Bootstrap | None:
         return None
     try:
         found = msgspec.msgpack.decode(data[len(MAGIC) :], type=Bootstrap)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise DamagedError("the bootstrap file does not decode") from error
     if not data.startswith(MAGIC) or found.format != FORMAT:
         raise DamagedError("the bootstrap file has another format")

@@ -4,6 +4,7 @@ Invariants
   K3  a question leaves over a proven link only, unless it is one of UNPROVEN_CALLS; so do the answers
   K4  every question that was heard is answered, with a body or with the name of a failure, never with a message's text
   K5  at most CALLS_MAX questions of ours wait, and at most CALLS_MAX of each peer are served at a time
+  K6  nothing is asked of a peer that has fallen silent, and what it was asked before fails: whether it acted is unknown
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Calls:
             raise NotSentError("no link to the peer")
         if not connection.proven and method not in UNPROVEN_CALLS:
             raise NotSentError("the peer has not proven that it holds the keys")
+        if connection.silent:
+            raise NotSentError("the peer is silent")
         self._id += 1
         call_id = self._id
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -75,11 +78,11 @@ class Calls:
             raise CallError(reply.error, reply.detail)
         return reply.body
 
-    def lost(self, peer: str) -> None:
-        """The peer's link broke: what waits for its answers fails."""
+    def lost(self, peer: str, why: str = "the link broke before the answer came") -> None:
+        """The peer's link broke, or nothing is heard over it: what waits for its answers fails."""
         for waiting_for, future in list(self._waiting.values()):
             if waiting_for == peer and not future.done():
-                future.set_exception(UnavailableError("the link broke before the answer came"))
+                future.set_exception(UnavailableError(why))
 
     # ---- hearing
     def on_message(self, connection: Connection, message: Call | Reply) -> None:

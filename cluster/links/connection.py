@@ -6,14 +6,15 @@ a lane order is kept. A shell: what a message means is `Links`' and the member's
 Invariants
   T2  a connection that breaks, or says nonsense, or something that its kind does not carry, is closed at once
   T3  what waits to be written is bounded, each lane apart: beyond it a message is not accepted, and `write` says so
-  T5  one that does not finish its handshake in time, or falls silent, is closed (`overdue`)
+  T4  before the handshake is over a message is one frame: a stranger fills no memory
+  T5  one that does not finish its handshake in time, or falls silent, is closed (`overdue`); nobody waits that long for
+      answers of a peer that is `silent`: a host that died resets no connection
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import socket
 from collections import deque
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import msgspec
 
-from ..errors import DamagedError, StrongroomError
+from ..errors import StrongroomError
 from . import handshake, wire
 from .certs import certified_identity
 from .handshake import HandshakeError, Side
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..seams import Clock, Random
-
-log = logging.getLogger("strongroom.links")
+    from .refusals import Refusals
 
 DATA_BYTES_MAX: Final = 16 * 1024 * 1024
 CONTROL_BYTES_MAX: Final = 1024 * 1024  # apart, so that heartbeats leave while entries wait
 WRITE_BUFFER_BYTES: Final = 256 * 1024
 SILENCE_S: Final = 5.0
+CALLS_SILENCE_S: Final = 1.5  # three pings
 HANDSHAKE_S: Final = 5.0
 CALLS = (Call, Reply)
 
@@ -64,6 +65,7 @@ class Owner(Protocol):
     random: Random
     fingerprint: bytes
     connections: set[Connection]
+    refusals: Refusals
 
     def identity(self) -> Identity: ...  # noqa: D102 - as the node is now
     @property
@@ -90,7 +92,8 @@ class Connection(asyncio.Protocol):
         self.public_certificate = b""
         self.incarnation_said = 0
         self.made_s = self.heard_s = owner.clock.boot()
-        self._reader = wire.Reader()
+        self._reader = wire.Reader(wire.PAYLOAD_BYTES_MAX)  # T4
+        self._host = "unknown"
         self._transport: asyncio.Transport | None = None
         self._control: deque[bytes] = deque()
         self._data: deque[bytes] = deque()
@@ -112,14 +115,14 @@ class Connection(asyncio.Protocol):
         raw = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._host = str((transport.get_extra_info("peername") or ("unknown",))[0])
         self.owner.connections.add(self)
         try:
             self._certified = self._identity_of_peer(transport)
-        except HandshakeError as error:
-            self.fail(str(error))
-            return
-        if self.expected is not None:
-            self._say_hello(self.expected)
+            if self.expected is not None:
+                self._say_hello(self.expected)
+        except (HandshakeError, OSError) as error:
+            self.fail(str(error) if isinstance(error, StrongroomError) else type(error).__name__)
 
     def _identity_of_peer(self, transport: asyncio.Transport) -> str:
         tls = transport.get_extra_info("ssl_object")
@@ -146,7 +149,7 @@ class Connection(asyncio.Protocol):
                 if self.closing:
                     return
                 self._handle(decode(payload), payload)
-        except (DamagedError, HandshakeError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (StrongroomError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OSError) as error:
             self.fail(str(error) if isinstance(error, StrongroomError) else type(error).__name__)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
@@ -274,10 +277,16 @@ class Connection(asyncio.Protocol):
             handshake.check_same_cluster(hello, cluster_id=identity.cluster_id, generation=identity.generation)
         self.peer = hello.node_id
         self.standing = True
+        self._reader.message_bytes_max = wire.MESSAGE_BYTES_MAX
         self.settled.set()
         self.owner.stands(self, hello)
 
     # ---- the end
+    @property
+    def silent(self) -> bool:
+        """T5: too little was heard for an answer to be waited for; the link may still be good."""
+        return self.owner.clock.boot() - self.heard_s > CALLS_SILENCE_S
+
     def overdue(self, now_s: float) -> str | None:
         """T5: why it should be closed, if it should."""
         if now_s - self.heard_s > SILENCE_S:
@@ -288,7 +297,7 @@ class Connection(asyncio.Protocol):
 
     def fail(self, why: str) -> None:
         """Close at once; the reason goes to the log, never what was received."""
-        log.warning("link to %s closed: %s", self.peer or self.expected or "unknown", why)
+        self.owner.refusals.say(self.peer or self.expected or self._certified or self._host, why)
         self.close()
 
     def close(self) -> None:

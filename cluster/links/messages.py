@@ -8,9 +8,15 @@ Source: Raft thesis 3, 6.4 (ReadIndex), 9.6 (pre-vote); the names of the fields 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 ENTRY_OVERHEAD_BYTES = 16
+NUMBER_MAX = (1 << 63) - 1
+
+Natural = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+"""Terms, indexes, rounds, lives: what is negative, or too large to be written down once more, is no message."""
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -20,32 +26,32 @@ class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class RequestVote(Message, tag=1, frozen=True):
     """A candidate asks for a vote in `term`. `transfer`: the leader of term - 1 told it to (thesis 3.10)."""
 
-    term: int
-    last_index: int
-    last_term: int
+    term: Natural
+    last_index: Natural
+    last_term: Natural
     transfer: bool = False
 
 
 class Vote(Message, tag=2, frozen=True):
     """The answer to RequestVote."""
 
-    term: int
+    term: Natural
     granted: bool
 
 
 class PreVote(Message, tag=3, frozen=True):
     """Would you vote for me in term + 1? Changes nothing at the receiver (thesis 9.6)."""
 
-    term: int
-    last_index: int
-    last_term: int
+    term: Natural
+    last_index: Natural
+    last_term: Natural
 
 
 class PreVoteAnswer(Message, tag=4, frozen=True):
     """`for_term` is the term the candidate would have."""
 
-    term: int
-    for_term: int
+    term: Natural
+    for_term: Natural
     granted: bool
 
 
@@ -57,17 +63,17 @@ class Append(Message, tag=5, frozen=True):
     take a snapshot now. `stamp_ns` is the leader's stamp when it sent this.
     """
 
-    term: int
-    round: int
-    commit_index: int
-    prev_index: int
-    prev_term: int
-    life: int
+    term: Natural
+    round: Natural
+    commit_index: Natural
+    prev_index: Natural
+    prev_term: Natural
+    life: Natural
     entries: msgspec.Raw
-    digest_index: int = 0
+    digest_index: Natural = 0
     digest: bytes = b""
     turn: bool = False
-    stamp_ns: int = 0
+    stamp_ns: Natural = 0
 
 
 class Ack(Message, tag=6, frozen=True):
@@ -75,34 +81,35 @@ class Ack(Message, tag=6, frozen=True):
 
     On success everything below `next_index` is the leader's log; on failure `next_index` says where the leader should
     try next and `rejected` echoes prev_index. `own_round` is false for the second acknowledgement of a round (durable
-    moved) and anchors nothing.
+    moved) and anchors nothing. `space_ok`: this node's journal can allocate its next segment.
     """
 
-    term: int
-    round: int
-    incarnation: int
+    term: Natural
+    round: Natural
+    incarnation: Natural
     success: bool
-    next_index: int
-    rejected: int
-    durable: int
+    next_index: Natural
+    rejected: Natural
+    durable: Natural
     own_round: bool = True
-    applied_index: int = 0
-    digest_index: int = 0
+    applied_index: Natural = 0
+    digest_index: Natural = 0
     digest: bytes = b""
     wants_snapshot: bool = False
     recovering: bool = False
+    space_ok: bool = True
 
 
 class SnapshotPart(Message, tag=7, frozen=True):
     """A piece of the leader's snapshot file, as it lies on the leader's disk."""
 
-    term: int
-    life: int
+    term: Natural
+    life: Natural
     snapshot_id: bytes
-    last_index: int
-    last_term: int
-    size: int
-    offset: int
+    last_index: Natural
+    last_term: Natural
+    size: Natural
+    offset: Natural
     data: bytes
 
 
@@ -112,10 +119,10 @@ class SnapshotAck(Message, tag=8, frozen=True):
     `refused`: all bytes arrived and they are no snapshot; sending the same file again is of no use.
     """
 
-    term: int
-    incarnation: int
+    term: Natural
+    incarnation: Natural
     snapshot_id: bytes
-    offset: int
+    offset: Natural
     done: bool
     refused: bool = False
 
@@ -123,38 +130,39 @@ class SnapshotAck(Message, tag=8, frozen=True):
 class TimeoutNow(Message, tag=9, frozen=True):
     """The leader hands over: campaign at once (thesis 3.10)."""
 
-    term: int
+    term: Natural
 
 
 class ReadIndexRequest(Message, tag=10, frozen=True):
     """A follower asks for an index that covers every read registered before request `id` (thesis 6.4)."""
 
-    term: int
-    id: int
-    incarnation: int
+    term: Natural
+    id: Natural
+    incarnation: Natural
 
 
 class ReadIndexAnswer(Message, tag=11, frozen=True):
     """Everything committed before the request has at most this index."""
 
-    term: int
-    id: int
-    incarnation: int
-    index: int
+    term: Natural
+    id: Natural
+    incarnation: Natural
+    index: Natural
 
 
 class Diverged(Message, tag=12, frozen=True):
     """The leader tells a follower whose digest differs at an equal index to stop."""
 
-    term: int
-    digest_index: int
+    term: Natural
+    digest_index: Natural
 
 
 class Ping(Message, tag=20, frozen=True):
-    """Keeps a link alive and carries the wall clock, in ns."""
+    """Keeps a link alive and carries the wall clock, in ns. `recovering`: the sender may neither vote nor lead."""
 
     wall_ns: int
     reply: bool = False
+    recovering: bool = False
 
 
 class Hello(Message, tag=21, frozen=True):
@@ -167,16 +175,16 @@ class Hello(Message, tag=21, frozen=True):
     node_id: str
     cluster_name: str
     link: str
-    incarnation: int
+    incarnation: Natural
     nonce: bytes
     formats: list[int]
     cluster_id: bytes = b""
     generation: bytes = b""
     version: str = ""
-    known_incarnation: int = 0
+    known_incarnation: Natural = 0
     state: str = ""
-    known_term: int = 0
-    known_index: int = 0
+    known_term: Natural = 0
+    known_index: Natural = 0
 
 
 class Proof(Message, tag=22, frozen=True):
@@ -188,16 +196,16 @@ class Proof(Message, tag=22, frozen=True):
 class Call(Message, tag=23, frozen=True):
     """A typed question over the bulk link: init, join, envelope, peers, forwarded requests."""
 
-    id: int
+    id: Natural
     method: str
     body: bytes
-    deadline_ms: int = 0
+    deadline_ms: Natural = 0
 
 
 class Reply(Message, tag=24, frozen=True):
     """The answer to the call `id`; `error` names a type of failure, empty for success."""
 
-    id: int
+    id: Natural
     body: bytes
     error: str = ""
     detail: bytes = b""
@@ -222,7 +230,7 @@ AnyMessage = RaftMessage | LinkMessage
 
 encode = msgspec.msgpack.Encoder().encode
 _decoder: msgspec.msgpack.Decoder[AnyMessage] = msgspec.msgpack.Decoder(AnyMessage)
-_entries: msgspec.msgpack.Decoder[list[tuple[int, bytes]]] = msgspec.msgpack.Decoder(list[tuple[int, bytes]])
+_entries: msgspec.msgpack.Decoder[list[tuple[int, bytes]]] = msgspec.msgpack.Decoder(list[tuple[Natural, bytes]])
 
 
 def decode(data: bytes | bytearray | memoryview) -> AnyMessage:

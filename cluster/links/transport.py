@@ -6,7 +6,7 @@ requests, init). A shell: it moves bytes, and tells the member of messages, call
 Invariants
   T1  nothing of an older connection is processed once a newer one of the same peer and kind stands
   T2  a peer is connected when its raft link is proven; a link that breaks, or says nonsense, is gone at once
-  T4  an unproven link serves UNPROVEN_CALLS only
+  T4  an unproven link serves UNPROVEN_CALLS only, and replaces no proven one: a certificate alone ends no conversation
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 
 from .calls import CallError, CallHandler, Calls, NotSentError
 from .connection import HANDSHAKE_S, Connection, Identity
+from .listening import Listener
 from .messages import Call, Hello, Message, Ping, Reply, SnapshotPart
+from .refusals import Refusals
 from .tls import Tls, refusal, tls_contexts
 
 if TYPE_CHECKING:
@@ -58,8 +60,12 @@ class Links:
         self.clock = clock
         self.random = random
         self.connections: set[Connection] = set()
+        self.refusals = Refusals(clock)
+        self.listener = Listener(lambda: Connection(self, None, None), tls.server, HANDSHAKE_S, self.refusals.say)
         self._walls: dict[str, tuple[int, float]] = {}  # peer's wall clock, and our boot clock when it came
         self.hellos: dict[str, Hello] = {}
+        self.is_recovering: Callable[[], bool] = lambda: False  # said in every ping
+        self._recovering: set[str] = set()  # peers whose newest ping said so
         self._refusals: dict[str, str] = {}  # why the last dial of a peer gave no link
         self._on_message = on_message
         self._on_connected = on_connected
@@ -68,7 +74,6 @@ class Links:
         self._standing: dict[tuple[str, str], Connection] = {}
         self._calls = Calls(on_call, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
 
     def identity(self) -> Identity:
         """This node as it is now."""
@@ -77,14 +82,7 @@ class Links:
     # ---- life
     async def start(self, host: str, port: int) -> None:
         """Listen and dial for ever."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self, None, None),
-            host,
-            port,
-            ssl=self.tls.server,
-            ssl_handshake_timeout=HANDSHAKE_S,
-        )
+        await self.listener.start(host, port)
         own = self.identity().node_id
         for peer in self.members:
             if own > peer:
@@ -94,8 +92,7 @@ class Links:
 
     async def stop(self) -> None:
         """Close everything."""
-        if self._server is not None:
-            self._server.close()
+        self.listener.close()
         for task in list(self._tasks):
             task.cancel()
         for connection in list(self.connections):
@@ -153,7 +150,9 @@ class Links:
                 if why is not None:
                     connection.fail(why)
                 elif connection.standing:
-                    connection.write(Ping(self.clock.wall_ns()))
+                    connection.write(Ping(self.clock.wall_ns(), recovering=self.is_recovering()))
+                    if connection.silent and connection is self._standing.get((connection.peer or "", "bulk")):
+                        self._calls.lost(connection.peer or "", "the peer fell silent before the answer came")
 
     # ---- from connections
     def stands(self, connection: Connection, hello: Hello) -> None:
@@ -162,6 +161,9 @@ class Links:
         assert connection.kind is not None
         key = (connection.peer, connection.kind)
         older = self._standing.get(key)
+        if older is not None and older.proven and not connection.proven:
+            connection.fail("it does not prove the keys, and a link that did still stands")
+            return
         if older is not None:
             older.close()
         self._standing[key] = connection
@@ -196,9 +198,15 @@ class Links:
         self._calls.on_message(connection, message)
 
     def on_ping(self, connection: Connection, message: Ping) -> None:
-        """The peer's wall clock, to be compared with ours."""
+        """The peer's wall clock, to be compared with ours, and whether it is recovering."""
         assert connection.peer is not None
         self._walls[connection.peer] = (message.wall_ns, self.clock.boot())
+        (self._recovering.add if message.recovering else self._recovering.discard)(connection.peer)
+
+    @property
+    def recovering(self) -> frozenset[str]:
+        """Peers that said so last, over a link that stands."""
+        return frozenset(peer for peer in self._recovering if self.standing(peer))
 
     @property
     def skew_ns(self) -> dict[str, int]:

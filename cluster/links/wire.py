@@ -5,7 +5,8 @@ message is split, and the two lanes of a connection are put together apart, so t
 long append. Within a lane order is kept. Pure: no socket here.
 
 Invariants
-  W1  a message is at most MESSAGE_BYTES_MAX long, however many frames it came in: more is damage
+  W1  a message is at most MESSAGE_BYTES_MAX long, however many frames it came in: more is damage; what waits for its
+      end takes no more memory than its bytes
   W2  an unfinished message of one lane does not disturb the other
 """
 
@@ -51,12 +52,12 @@ def frames(message: bytes, *, data_lane: bool) -> list[bytes]:
 
 
 class Reader:
-    """Puts frames together. `feed` what arrived; iterate over whole messages."""
+    """Puts frames together. `feed` what arrived; iterate over whole messages, none of them longer than the bound."""
 
-    def __init__(self) -> None:
+    def __init__(self, message_bytes_max: int = MESSAGE_BYTES_MAX) -> None:
+        self.message_bytes_max = message_bytes_max
         self._buffer = bytearray()
-        self._partial: tuple[list[bytes], list[bytes]] = ([], [])
-        self._partial_bytes = [0, 0]
+        self._partial = (bytearray(), bytearray())  # one buffer a lane: a frame of one byte costs one byte
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Whole messages that `data` completes. Raises DamagedError for a length or flag that cannot be."""
@@ -80,16 +81,14 @@ class Reader:
             del buffer[:at]
 
     def _put(self, payload: bytes, lane: int, *, more: bool) -> bytes | None:
-        parts = self._partial[lane]
-        if not parts and not more:
-            return payload
-        parts.append(payload)
-        self._partial_bytes[lane] += len(payload)
-        if self._partial_bytes[lane] > MESSAGE_BYTES_MAX:
+        partial = self._partial[lane]
+        if len(partial) + len(payload) > self.message_bytes_max:
             raise DamagedError("a message is too long")
+        if not partial and not more:
+            return payload
+        partial += payload
         if more:
             return None
-        message = b"".join(parts)
-        parts.clear()
-        self._partial_bytes[lane] = 0
+        message = bytes(partial)
+        partial.clear()
         return message

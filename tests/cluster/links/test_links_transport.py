@@ -13,6 +13,7 @@ from cluster.errors import DamagedError, NotLeaderError, UnavailableError
 from cluster.links import wire
 from cluster.links.calls import CALLS_MAX
 from cluster.links.certs import write_certificates
+from cluster.links.connection import CALLS_SILENCE_S
 from cluster.links.messages import (
     Append,
     Call,
@@ -27,7 +28,7 @@ from cluster.links.messages import (
     pack_entries,
 )
 from cluster.links.transport import CallError, NotSentError
-from tests.cluster.links.site import Stranger, happens, sites
+from tests.cluster.links.site import WAIT_S, Stranger, happens, sites
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -433,6 +434,45 @@ async def test_a_link_that_breaks_fails_what_waits_for_its_answers(certs: Path) 
         with pytest.raises(UnavailableError, match="broke") as lost:
             await n2.links.call("n1", "forward", b"", 60.0)
         assert not isinstance(lost.value, NotSentError)
+
+
+async def test_a_peer_that_falls_silent_fails_what_waits_for_its_answers(certs: Path) -> None:
+    """K6: a host that died resets no connection. Whether it acted is not known; the link has its own time."""
+    async with sites(certs, "n1") as (n1,):
+        stranger = await Stranger.dial(n1, certs, "n2")
+        await stranger.shake("n2")
+        await n1.until(lambda: n1.links.standing("n2"))
+        asked = asyncio.ensure_future(n1.links.call("n2", "forward", b"", 60.0))
+        while not isinstance(await stranger.hear(), Call):
+            pass
+        (connection,) = n1.links.connections
+        connection.heard_s -= CALLS_SILENCE_S
+        with pytest.raises(UnavailableError, match="silent") as lost:
+            await asyncio.wait_for(asked, WAIT_S)
+        with pytest.raises(NotSentError, match="silent"):
+            await n1.links.call("n2", "forward", b"", 60.0)
+
+        assert not isinstance(lost.value, NotSentError)
+        assert n1.links.standing("n2")
+
+
+async def test_a_peer_that_is_heard_is_waited_for(certs: Path) -> None:
+    """The twin: pings are enough, however long the answer takes."""
+    async with sites(certs, "n1") as (n1,):
+        stranger = await Stranger.dial(n1, certs, "n2")
+        await stranger.shake("n2")
+        await n1.until(lambda: n1.links.standing("n2"))
+        asked = asyncio.ensure_future(n1.links.call("n2", "forward", b"", 60.0))
+        pings = 0
+        while pings < 4:  # more than CALLS_SILENCE_S
+            heard = await stranger.hear()
+            pings += isinstance(heard, Ping)
+            if isinstance(heard, Call):
+                call_id = heard.id
+            stranger.say(Ping(1))
+        stranger.say(Reply(call_id, b"late"), data_lane=True)
+
+        assert await asyncio.wait_for(asked, WAIT_S) == b"late"
 
 
 async def test_a_peer_that_does_not_answer_is_given_up_at_the_deadline(certs: Path) -> None:
