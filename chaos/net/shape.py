@@ -1,0 +1,39 @@
+"""What one direction of a link does to bytes: delay, bandwidth, a cut. Pure but for the queue it keeps account of.
+
+All connections of a pair of hosts share the shape of each direction, as they share the line.
+
+Invariants
+  S1  what left earlier is never due later: order is kept within a connection
+  S2  more than `flight_bytes_max` never waits in one connection: the sender feels the line
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FLIGHT_BYTES_MAX = 4 * 1024 * 1024  # of a line without a limit
+FLIGHT_BYTES_MIN = 64 * 1024
+QUEUE_S = 0.05  # what a router keeps of a line that is full
+
+
+@dataclass(slots=True)
+class Shape:
+    """`bytes_per_s` 0 is no limit. A cut direction keeps what comes and delivers it late, as TCP would."""
+
+    delay_s: float = 0.0
+    bytes_per_s: float = 0.0
+    cut: bool = False
+    free_s: float = 0.0  # when the line has sent all that it was given
+
+    def due_s(self, now_s: float, size: int) -> float:
+        """When the last of so many bytes arrives that are given to the line now."""
+        sending_s = size / self.bytes_per_s if self.bytes_per_s else 0.0
+        self.free_s = max(self.free_s, now_s) + sending_s
+        return self.free_s + self.delay_s
+
+    @property
+    def flight_bytes_max(self) -> int:
+        """So much may be under way in one connection."""
+        if not self.bytes_per_s:
+            return FLIGHT_BYTES_MAX
+        return max(FLIGHT_BYTES_MIN, int(self.bytes_per_s * (self.delay_s + QUEUE_S)))
