@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: setup dev test lint types conformance sim mutants bench chaos clean
+.PHONY: setup dev test lint types conformance sim mutants fuzz prove-power prove-network bench clean
 
 setup: $(STAMP)
 
@@ -35,6 +35,16 @@ conformance: setup
 
 sim: setup
 	@$(BIN)/python -m chaos.sim --seeds $(or $(SEEDS),200)
+
+fuzz: setup
+	@$(BIN)/python -m tests.hostile.fuzz --seconds $(or $(SECONDS_IN_ALL),600)
+
+# The file systems of three nodes lose power, for real where root allows it.
+prove-power: setup
+	@$(BIN)/python -m tests.power $(ARGS)
+
+prove-network: setup
+	@$(BIN)/python -m tests.network $(ARGS)
 
 bench: setup
 	@$(BIN)/python -m bench

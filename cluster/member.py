@@ -13,6 +13,8 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import logging
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,19 +23,20 @@ import msgspec
 
 from . import files
 from .answering import answer
-from .errors import NotInitialisedError
-from .folder import check_profile, lock_folder
+from .errors import DamagedError, NotInitialisedError
+from .folder import check_profile, check_whole, lock_folder
 from .initialise import InitState
 from .journal.ballot import read_ballot, write_ballot
-from .journal.parent import ChildWriter
+from .journal.modes import BUFFERED, FSYNC
 from .keyring.envelope import read_seal
 from .keyring.sealing import Sealer
 from .links.transport import Identity, Links, NotSentError
-from .opening import open_files
+from .opening import open_files, start_writer
+from .raft.boot import mark_lost, mark_stopped
 from .raft.log import DurableLog
 from .raft.replica import Replica
 from .raft.store import FileSnapshots
-from .seams import SystemDisk
+from .seams import SystemDisk, system_boot_id
 from .serving import Serving
 from .settings import MemberAddress, MemberSettings
 from .state import records
@@ -43,6 +46,8 @@ from .values import ValueSealing
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from .journal.handle import Callbacks, WriterHandle
+    from .journal.parent import ChildWriter
     from .keyring.envelope import SealConfig
     from .keyring.seal import Unsealed
     from .links.messages import Call
@@ -60,10 +65,16 @@ class Member(Serving):
     """See the module's paragraph."""
 
     def __init__(
-        self, settings: MemberSettings, *, clock: Clock | None = None, random: Random | None = None
+        self,
+        settings: MemberSettings,
+        *,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        boot_id: str | None = None,
     ) -> None:
         super().__init__(settings, clock, random)
         self.disk = SystemDisk(settings.data_dir)
+        self._boot_id = system_boot_id() if boot_id is None else boot_id
         self.init_state = InitState(self.disk)
         self.values: ValueSealing | None = None
         self.unsealed: Unsealed | None = None
@@ -75,7 +86,8 @@ class Member(Serving):
         self.on_sealed: Callable[[], None] = lambda: None
         self.state_listeners: list[Callable[[State], None]] = []  # told of a state that replaces the former
         self.starting = False
-        self._writer: ChildWriter | None = None
+        self._child: ChildWriter | None = None
+        self._writer: WriterHandle | None = None  # the child, or what stands before it
         self._sealing = False
         self._lock_fd: int | None = None
 
@@ -126,6 +138,14 @@ class Member(Serving):
         return None if self.replica is None else self.replica.leader
 
     @property
+    def recovering_members(self) -> list[str]:
+        """Who says that a part of its log is lost, this node among them; such a member neither votes nor leads."""
+        found = set() if self.links is None else set(self.links.recovering)
+        if self.replica is not None and self.replica.recovering:
+            found.add(self.settings.node_id)
+        return sorted(found)
+
+    @property
     def view(self) -> State:
         """Applied state; raises SealedError."""
         return self.running.state
@@ -140,6 +160,7 @@ class Member(Serving):
         settings = self.settings
         self._lock_fd = lock_folder(settings.data_dir)
         check_profile(self.disk, settings.profile)
+        check_whole(self.disk)
         if settings.tls is not None and settings.listen is not None:
             members = {name: address.peer for name, address in settings.members.items() if name != settings.node_id}
             self.links = Links(
@@ -154,6 +175,7 @@ class Member(Serving):
                 on_call=self._on_call,
                 on_turn=self._wake,
             )
+            self.links.is_recovering = lambda: self.replica is not None and self.replica.recovering
             await self.links.start(*settings.listen)
 
     async def hand_over(self) -> None:
@@ -162,7 +184,7 @@ class Member(Serving):
         if replica is None or not replica.is_leader or not replica.transfer_leadership():
             return
         end = self.clock.boot() + HAND_OVER_S
-        while replica.is_leader and self.clock.boot() < end:  # noqa: ASYNC110 - a role is not an event
+        while replica.is_leader and replica.transferring and self.clock.boot() < end:  # noqa: ASYNC110 - a role is not an event
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
@@ -211,6 +233,7 @@ class Member(Serving):
             bootstrap = self._bootstrap()
             self.generation = bootstrap.generation
             sealer = Sealer(unsealed.keyring, self.random, bootstrap.generation)
+            sealer.open_entry(0, bootstrap.entry)  # else the generation is not init's: all else would look damaged
             loop = asyncio.get_running_loop()
             state, opened, damaged = await loop.run_in_executor(None, self._open_files, sealer)
             self._begin(unsealed, sealer, state, opened, damaged, bootstrap.entry)
@@ -231,21 +254,23 @@ class Member(Serving):
         return bootstrap
 
     def _open_files(self, sealer: Sealer) -> tuple[State, Opened, set[bytes]]:
+        settings = self.settings
         return open_files(
-            self.disk, sealer, segment_bytes=self.settings.segment_bytes, wall_ns=self.clock.wall_ns()
+            self.disk,
+            sealer,
+            segment_bytes=settings.segment_bytes,
+            wall_ns=self.clock.wall_ns(),
+            mode=settings.journal_mode,
+            boot_id=self._boot_id,
         )
 
     def _begin(
         self, unsealed: Unsealed, sealer: Sealer, state: State, opened: Opened, damaged: set[bytes], entry: bytes
     ) -> None:
         settings = self.settings
-        writer = ChildWriter.start(
-            settings.data_dir,
-            segment_bytes=settings.segment_bytes,
-            start=opened.start,
-            callbacks=self._callbacks(),
-            pass_fds=() if self._lock_fd is None else (self._lock_fd,),
-        )
+        pass_fds = () if self._lock_fd is None else (self._lock_fd,)
+        child, memory = start_writer(settings, opened, self._callbacks(), pass_fds=pass_fds)
+        writer = memory or child
         raft_log = DurableLog(writer, opened)
         if not opened.entries and opened.base == (0, 0):
             raft_log.add(entry, 1, 0)
@@ -257,7 +282,7 @@ class Member(Serving):
             raft_log,
             self.clock,
             self.random,
-            FileSnapshots(self.disk, writer, damaged),
+            FileSnapshots(self.disk if memory is None else memory.disk, writer, damaged),
             state,
             sealer,
             snapshot_index=state.applied_index,
@@ -273,7 +298,11 @@ class Member(Serving):
         self.replica = replica
         self.unsealed = unsealed
         self.unsealed_s = self.clock.boot()
-        self._writer = writer
+        self._child, self._writer = child, writer
+        if opened.mode != FSYNC:
+            log.warning("journal.mode is %s: what was answered is lost with the memory of a majority", opened.mode)
+        if replica.recovering:
+            log.warning("a part of this node's log is lost: it is recovering, and votes for nobody until it is whole")
         self.values = ValueSealing(sealer)
         self._learn_salts(state)
         state.listeners.append(self._on_change)
@@ -281,14 +310,20 @@ class Member(Serving):
 
     def _learn_salts(self, state: State) -> None:
         for key, _, record in state.items(Table.SALT):
-            salt = records.decode(records.Salt, record)
+            self._learn_salt(key, record)
+
+    def _learn_salt(self, key: bytes, record: bytes) -> None:
+        """A record that is none stays without effect: it is committed, and raising would end every node for ever."""
+        salt = records.readable(records.Salt, record) or records.Salt()
+        try:
             self.running.sealer.learn_salt(int.from_bytes(key, "big"), salt.key_term, salt.salt)
+        except DamagedError as error:
+            log.error("values of one salt do not open: %s", error)  # noqa: TRY400 - no traceback with values
 
     def _on_change(self, _index: int, transaction: Any) -> None:
         for table, key, record in transaction.puts:
             if table == Table.SALT:
-                salt = records.decode(records.Salt, record)
-                self.running.sealer.learn_salt(int.from_bytes(key, "big"), salt.key_term, salt.salt)
+                self._learn_salt(key, record)
 
     def _state_replaced(self, state: State) -> None:
         self._learn_salts(state)
@@ -320,9 +355,7 @@ class Member(Serving):
             self._stop_timer()
             replica.lose_proposals()
             replica.refuse_all_reads()
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
+            self._close_writer()
             replica.sealer.wipe()
             if self.unsealed is not None:
                 self.unsealed.wipe()
@@ -330,6 +363,23 @@ class Member(Serving):
             self.values = None
         finally:
             self._sealing = False
+
+    def _close_writer(self) -> None:
+        """The journal is written, as far as that could be; a buffered one is marked as whole."""
+        writer, self._writer, self._child = self._writer, None, None
+        if writer is not None and writer.close() and self.settings.journal_mode == BUFFERED:
+            with contextlib.suppress(OSError):  # then the next life, of another boot, is recovering
+                mark_stopped(self.disk)
+
+    def _callbacks(self) -> Callbacks:
+        return dataclasses.replace(super()._callbacks(), on_failed=self._journal_failed)
+
+    def _journal_failed(self, why: str) -> None:
+        """M3. What a buffered journal counted as durable may be gone with the write that failed."""
+        if self.settings.journal_mode == BUFFERED and self._child is not None and self._child.write_failed:
+            with contextlib.suppress(OSError, DamagedError):  # a disk that takes nothing at all: its peers know, too
+                mark_lost(self.disk)
+        self._fatal(f"the journal failed: {why}")
 
     async def _on_call(self, peer: str, proven: bool, call: Call, certificate: bytes) -> bytes:
         return await answer(self, peer, proven, call, certificate)

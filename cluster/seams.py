@@ -132,6 +132,15 @@ class SystemRandom:
         return self._source.random()
 
 
+def system_boot_id() -> str:
+    """The kernel's name for the time since it started; empty where it has none. A page cache is of one boot."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - this file imports os alone
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 class SystemFile:
     """A file descriptor."""
 

@@ -9,15 +9,18 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from .errors import NotLeaderError
+from .errors import NotLeaderError, UnavailableError, UnknownOutcomeError
 from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .errors import StrongroomError
+    from .seams import Clock, Random
+    from .settings import MemberSettings
     from .state.machine import Outcome
     from .state.transaction import Draft
     from .state.view import View
@@ -25,10 +28,39 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 
 
+class Gate(Protocol):
+    """What may hold writes back beside Raft: backup/backup.py."""
+
+    async def before(self) -> None:
+        """Returns when a write may be decided. Raises UnavailableError."""
+        ...
+
+    async def after(self, index: int) -> None:
+        """Returns when the entry at `index` may be answered. Raises UnknownOutcomeError."""
+        ...
+
+
 class Serving(Turns):
     """See the module's paragraph."""
 
+    gate: Gate | None = None
+
+    def __init__(self, settings: MemberSettings, clock: Clock | None, random: Random | None) -> None:
+        super().__init__(settings, clock, random)
+        self._waiting: deque[tuple[float, asyncio.Future[int], bool]] = deque()  # until, who, proposed nothing
+
     async def write(self, decide: Callable[[View, int], tuple[Draft, A]]) -> tuple[int, A]:
+        """As `propose`, between what backups ask of writes: refused before, or unknown after, if they do not hold."""
+        gate = self.gate
+        if gate is None:
+            return await self.propose(decide)
+        self.running.may_propose()
+        await gate.before()
+        index, answer = await self.propose(decide)
+        await gate.after(index)
+        return index, answer
+
+    async def propose(self, decide: Callable[[View, int], tuple[Draft, A]]) -> tuple[int, A]:
         """Decide on state and overlay, propose, and wait: (index, answer) once applied.
 
         A draft without facts proposes nothing; its answer leaves once everything it was decided on is applied and a
@@ -51,7 +83,20 @@ class Serving(Turns):
             replica.settle(done)
         else:
             replica.propose(draft, done)
+        self._waiting.append((self.clock.boot() + self.settings.write_timeout_s, future, draft.empty))
         return await future, answer
+
+    def _on_timer(self) -> None:
+        """See Turns; and who has waited too long for the disks of a majority is told so."""
+        super()._on_timer()
+        waiting = self._waiting
+        now_s = self.clock.boot() if waiting else 0.0
+        while waiting and (waiting[0][1].done() or waiting[0][0] <= now_s):
+            _, future, proposed_nothing = waiting.popleft()
+            if proposed_nothing and not future.done():
+                future.set_exception(UnavailableError("what this was decided on was not committed in time"))
+            elif not future.done():
+                future.set_exception(UnknownOutcomeError("the write was not committed in time"))
 
     @property
     def reads_now(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .journal.modes import FSYNC
 from .raft.chassis import Timing
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ class MemberSettings:
     timing: Timing = field(default_factory=Timing)
     profile: str = "production"
     segment_bytes: int = SEGMENT_BYTES
+    journal_mode: str = FSYNC  # journal/modes.py
     unsynced_bytes_max: int = 64 * 1024 * 1024
     read_timeout_s: float = 2.0
+    write_timeout_s: float = 90.0  # a write in the log that is not committed by then is unknown
     clock_skew_max_s: float = 2.0
     version: str = ""

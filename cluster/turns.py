@@ -108,8 +108,10 @@ class Turns:
 
     def _ballot_durable(self, sequence: int) -> None:
         replica = self.running
-        before = replica.log.incarnation
+        before, recovering = replica.log.incarnation, replica.recovering
         replica.on_ballot_durable(sequence)
+        if recovering and not replica.recovering:
+            log.warning("this node is whole again, and votes")
         if self.links is not None and replica.log.incarnation != before:
             self.links.drop_all()  # this life has another number: the next handshakes say it
 
@@ -189,9 +191,11 @@ class Turns:
         if replica is None:
             return
         replica.log.remember(peer, incarnation=hello.incarnation)
-        replica.meet((hello.known_term, hello.known_index))
-        if hello.known_incarnation > replica.log.ballot.incarnation:
-            replica.log.write_ballot(incarnation=hello.known_incarnation + 1)  # spoken only once it is durable
+        whole = not replica.recovering
+        another_life = replica.meet((hello.known_term, hello.known_index), hello.known_incarnation)
+        if whole and replica.recovering:
+            log.error("%s knows more of this node than its disk does, which was put back: it is recovering", peer)
+        if another_life:
             return
         replica.on_connected(peer)
         if self.rehydrate is not None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from cluster import Draft, Fact, Member, StrongroomError, Table, View, read_file, records, write_file
@@ -26,6 +27,7 @@ log = logging.getLogger("strongroom.seal")
 
 CLUSTER_SEAL = b"cluster-seal"
 CLUSTER_SEAL_FILE = "cluster-seal"
+NUMBER_BYTES_MAX = 20
 PERIOD_S = 0.25
 ANSWERS_S = 0.25  # between the fact and its effect: the answer to the seal passes through nodes it seals
 
@@ -44,8 +46,7 @@ class ClusterSeal:
     def opened(self, *, by_shares: bool) -> None:
         """The node was unsealed just now."""
         self._by_shares, self._caught_up = by_shares, False
-        done = read_file(self._member.disk, CLUSTER_SEAL_FILE)
-        self._done_ns = 0 if done is None else int(done)
+        self._done_ns = done_of(read_file(self._member.disk, CLUSTER_SEAL_FILE))
 
     async def propose(self) -> None:
         """The cluster is to be sealed; on the leader. Raises StrongroomError as `Member.write`."""
@@ -57,7 +58,7 @@ class ClusterSeal:
             draft.put(Table.FACT, CLUSTER_SEAL, Fact(time_ns=now_ns, text="the cluster was sealed by an operator"))
             return draft, None
 
-        await self._member.write(decide)
+        await self._member.propose(decide)
 
     async def run(self) -> None:
         """For ever."""
@@ -76,7 +77,7 @@ class ClusterSeal:
             self._caught_up = True
         self.look()  # each time: a node that could not seal itself tries again
         if self._member.is_leader and 0 < self._time_ns() <= self._done_ns:
-            await self._member.write(self._lift)
+            await self._member.propose(self._lift)
 
     def _lift(self, view: View, _now_ns: int) -> tuple[Draft, None]:
         """K4."""
@@ -91,7 +92,7 @@ class ClusterSeal:
         """A listener of the state (K1)."""
         for table, key, record in transaction.puts:
             if table == Table.FACT and key == CLUSTER_SEAL:
-                self._judge(records.decode(Fact, record).time_ns)
+                self._judge(_time_of(record))
 
     def look(self) -> None:
         """The state was replaced, or this node has caught up."""
@@ -103,7 +104,7 @@ class ClusterSeal:
 
     def _time_ns(self) -> int:
         found = self._member.view.get(Table.FACT, CLUSTER_SEAL)
-        return 0 if found is None else records.decode(Fact, found[1]).time_ns
+        return 0 if found is None else _time_of(found[1])
 
     async def _carry_out(self, time_ns: int) -> None:
         """What is being answered leaves; then the node is sealed, and only then that is remembered as done."""
@@ -118,7 +119,27 @@ class ClusterSeal:
 
     def _remember(self, time_ns: int) -> None:
         self._done_ns = time_ns
-        write_file(self._member.disk, CLUSTER_SEAL_FILE, b"%d" % time_ns)
+        write_file(self._member.disk, CLUSTER_SEAL_FILE, _done(time_ns))
+
+
+def _done(time_ns: int) -> bytes:
+    number = b"%d" % time_ns
+    return b"%b %08x\n" % (number, zlib.crc32(number))
+
+
+def done_of(data: bytes | None) -> int:
+    """The newest fact that this node need not carry out; 0 if there is no file, or it is not what was written.
+
+    A node that forgot what it did seals itself once more, which shares undo; the opposite would leave it open.
+    """
+    number = b"" if data is None else data[:NUMBER_BYTES_MAX].partition(b" ")[0]
+    return int(number) if number.isdigit() and data == _done(int(number)) else 0
+
+
+def _time_of(record: bytes) -> int:
+    """0 for a record that is no fact: it is applied all the same, and a listener of the state must not raise."""
+    fact = records.readable(Fact, record)
+    return 0 if fact is None else fact.time_ns
 
 
 __all__ = ["ClusterSeal"]

@@ -125,7 +125,7 @@ class Flow:
                 response = await self._read(request, routed, state)
                 if response is not None:
                     return response
-        self._write_ids.give(request, member.now_ns())
+        self._write_ids.give(request, member.now_ns(), early=member.leader_id is None)
         if member.is_leader:
             return await self._writing.write(request)
         return await self._elsewhere(request)
@@ -224,7 +224,7 @@ class Flow:
             except Refusal as refusal:
                 return paid, refusal
 
-        _index, judged = await self._member.write(decide)
+        _index, judged = await self._member.propose(decide)
         if isinstance(judged, Refusal):
             raise judged
         return judged

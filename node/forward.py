@@ -1,6 +1,7 @@
 """Forwarding: a request that this node cannot serve goes whole to the leader, which repeats every check.
 
-A typed frame, not HTTP again: the leader takes address and token from the frame only. A request is forwarded once.
+A typed frame, not HTTP again: the leader takes address and token from the frame only. A request is forwarded once, and
+names the term of the leader that is meant: who leads an earlier one has been deposed and does not know it yet.
 Source: Vault internals, "Request forwarding".
 """
 
@@ -56,6 +57,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     forwarder: str
     body_is_form: bool = False
     index_states: list[str] = []
+    term: int = 0  # of the leader that is meant; 0: a node that does not say
 
     def __repr__(self) -> str:
         return f"<Frame {self.id}>"
@@ -79,21 +81,24 @@ _frame = msgspec.msgpack.Decoder(Frame).decode
 _answer = msgspec.msgpack.Decoder(AnswerFrame).decode
 
 
-def pack(request: RawRequest, forwarder: str) -> bytes:
-    """The frame of a request."""
+def pack(request: RawRequest, forwarder: str, term: int = 0) -> bytes:
+    """The frame of a request for the leader of that term."""
     return _encode(
         Frame(
             FORMAT, request.id, request.method, request.target, request.operation.value, request.path,
             dict(request.query), request.body.raw, request.token, dict(request.headers), request.remote_address,
             request.remote_port, request.wrap_ttl_s, request.write_id, forwarder, request.body_is_form,
-            list(request.index_states),
+            list(request.index_states), term,
         )
     )  # fmt: skip
 
 
 def unpack(data: bytes, peer: str) -> RawRequest:
     """The request of a frame; raises msgspec.MsgspecError, ValueError or RecursionError. `peer`: the link's owner."""
-    frame = _frame(data)
+    return _request(_frame(data), peer)
+
+
+def _request(frame: Frame, peer: str) -> RawRequest:
     if frame.forwarder != peer:
         raise ValueError("a frame that names another forwarder")
     return RawRequest(
@@ -125,6 +130,7 @@ class Forwarder:
         self._per_peer_max = per_peer_max
         self._under_way = 0
         self.handler: Callable[[RawRequest], Awaitable[RawResponse]] | None = None
+        self.give: Callable[[RawRequest], None] = lambda _request: None  # an early write id gives way to a new one
 
     async def forward(self, request: RawRequest) -> RawResponse:
         """The leader's answer. While the request has surely had no effect a leader is looked for, bounded.
@@ -148,12 +154,14 @@ class Forwarder:
 
     async def _send(self, request: RawRequest) -> RawResponse:
         member = self._member
+        if request.write_id_is_early and member.leader_id is not None:  # it is heard, and the cluster's time with it
+            self.give(request)
         if member.leader_id == member.settings.node_id:
             if not member.is_leader:
                 raise NotLeaderError(None)  # elected, and its first entry not applied yet
             assert self.handler is not None
             return await self.handler(request)
-        body = pack(request, member.settings.node_id)
+        body = pack(request, member.settings.node_id, 0 if member.replica is None else member.replica.term)
         try:
             data = await member.forward(body, self._timeout_s)
         except NotSentError:
@@ -173,14 +181,17 @@ class Forwarder:
         return RawResponse(answer.status, answer.body, answer.headers, answer.content_type, answer.lines)
 
     async def serve(self, peer: str, body: bytes) -> bytes:
-        """A follower's request, executed here; refused unless this node leads."""
+        """A follower's request, executed here; refused unless this node leads the term that is meant or a later one."""
         if not self._member.is_leader:
             raise NotLeaderError(self._member.leader_id)
         assert self.handler is not None
         try:
-            request = unpack(body, peer)
+            frame = _frame(body)
+            request = _request(frame, peer)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise CallError(BAD_FRAME, b"") from None
+        if frame.term > self._member.running.term:
+            raise NotLeaderError(self._member.leader_id)
         response = await self.handler(request)
         return _encode(
             AnswerFrame(response.status, response.body, response.headers, response.content_type, response.lines)

@@ -56,7 +56,7 @@ class Maintenance:
             )
             return draft or Draft(), draft is not None
 
-        _, did = await member.write(decide)
+        _, did = await member.propose(decide)
         return did
 
     def _forget(self, now_ns: int, view: View | None = None) -> Draft | None:

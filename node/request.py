@@ -91,6 +91,7 @@ class RawRequest:
     forwarded_from: str | None = None  # id of the node that forwarded it
     listener: str = "main"
     body_is_form: bool = False
+    write_id_is_early: bool = False  # this node drew it, while it heard no leader
 
     def __repr__(self) -> str:
         return f"<RawRequest {self.id} {self.method} from {self.remote_address}>"

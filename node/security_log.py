@@ -39,7 +39,7 @@ class SecurityLog:
         self._path = folder / NAME
         self._node_id = node_id
         self._clock = clock
-        self._sequence, self._chain = _tail(self._path)
+        self._sequence, self._chain, self._torn = _tail(self._path)
         self._tasks: set[asyncio.Task[None]] = set()
         self.to_devices: Callable[[str, Mapping[str, str | int | bool]], Awaitable[None]] | None = None
 
@@ -55,16 +55,18 @@ class SecurityLog:
         }
         body = orjson.dumps(line)
         chain = hashlib.sha256(self._chain.encode() + body).hexdigest()
+        text = (b"\n" if self._torn else b"") + body[:-1] + b',"chain":"%b"}\n' % chain.encode()
         try:
             fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
-                os.write(fd, body[:-1] + b',"chain":"%b"}\n' % chain.encode())
+                self._torn = os.write(fd, text) < len(text)
             finally:
                 os.close(fd)
         except OSError as error:
             log.error("a security event was not written: %s", error.strerror)  # noqa: TRY400 - the reason is all
         else:
-            self._sequence, self._chain = self._sequence + 1, chain
+            if not self._torn:  # a full disk may take a part of a line, which is none
+                self._sequence, self._chain = self._sequence + 1, chain
         log.warning("security: %s", event)
         if self.to_devices is not None:
             task = asyncio.get_running_loop().create_task(self._offer(event, details))
@@ -77,19 +79,20 @@ class SecurityLog:
             await self.to_devices(event, details)
 
 
-def _tail(path: Path) -> tuple[int, str]:
-    """(sequence, chain) of the last whole line."""
+def _tail(path: Path) -> tuple[int, str, bool]:
+    """(sequence, chain) of the last whole line, and whether something that is none stands behind it."""
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - TAIL_BYTES))
             lines = file.read().split(b"\n")
     except OSError:
-        return 0, ""
+        return 0, "", False
+    torn = lines[-1] != b""
     for text in reversed(lines):
         try:
             last = orjson.loads(text)
-            return int(last["sequence"]), str(last["chain"])
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            return int(last["sequence"]), str(last["chain"]), torn
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError):
             continue
-    return 0, ""
+    return 0, "", torn

@@ -56,6 +56,7 @@ def member_settings(config: Config) -> MemberSettings:
         journal_mode=config.journal.mode,
         unsynced_bytes_max=config.journal.unsynced_bytes_max,
         read_timeout_s=config.consistency.read_timeout_ms / 1000,
+        write_timeout_s=config.limits.request_timeout_s,
         clock_skew_max_s=config.raft.clock_skew_max_s,
         version=PRODUCT_VERSION,
     )

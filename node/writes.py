@@ -42,10 +42,17 @@ class WriteIds:
         self._window_ns = window_s * NS
         self._named: tuple[str, bytes, bytes, bytes] | None = None  # request id, token's key, key, fingerprint
 
-    def give(self, request: RawRequest, now_ns: int) -> None:
-        """A write that takes an id and has none gets one (UUID version 7)."""
+    def give(self, request: RawRequest, now_ns: int, *, early: bool = False) -> None:
+        """A write that takes an id and has none gets one (UUID version 7). `early`: no leader is heard yet.
+
+        What a node knows of the cluster's time then may be of long ago, and such an id one that is forgotten already:
+        it gets another one when it leaves for a leader.
+        """
+        if request.write_id_is_early and not early:
+            request.write_id = None
         if request.write_id is None and request.operation in WRITES and takes_id(request):
             request.write_id = uuid7(now_ns, self._random(10))
+            request.write_id_is_early = early
 
     def look(self, view: View, request: RawRequest, token: TokenView | None, now_ns: int) -> Repetition | None:
         """None: execute. Raises Refusal for an id that is malformed, too new, reused, or too old to tell."""

@@ -34,7 +34,7 @@ Sources, later ones win: defaults, files (`-config`, in order), the environment 
 JSON), `-set section.key=value`. An unknown key is an error.
 
 Some keys belong to what is not there yet (see "Not yet" in the README) and have no effect: the sections `backup`,
-`trace` and `consistency` but for `consistency.read_timeout_ms`, and `node.role`, `journal.mode`,
+`trace` and `consistency` but for `consistency.read_timeout_ms`, and `node.role`,
 `journal.log_keep_bytes`. What would be believed to work, such as a backup sink, is refused by the check.
 
 """

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .. import seams
 
 BALLOT_FORMAT: Final = 1
+LIVES_MAX: Final = 16
 
 
 class Ballot(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -25,8 +26,11 @@ class Ballot(msgspec.Struct, array_like=True, frozen=True, gc=False):
     recovering: something acknowledged was lost; no vote until a leader has made it good.
     born: the log was created once, so a missing log is a lost one.
     sealed_by_operator: nothing but a threshold of shares opens this node.
-    boot_id, clean_stop: whether a log that is not synced can have survived.
+    boot_id, clean_stop: whether a log that is not synced can have survived (modes.py).
     init: the opaque promise of the init protocol.
+    journal: how the log of this life is kept (modes.py).
+    lives: incarnations of this node, the newest ones, this life's last; the first is not later than any left out.
+    held: an index that was committed and on this node's disk: a log that ends before it has lost its end.
     """
 
     format: int = BALLOT_FORMAT
@@ -41,6 +45,24 @@ class Ballot(msgspec.Struct, array_like=True, frozen=True, gc=False):
     peers: dict[str, tuple[int, int, int]] = {}
     init: bytes = b""
     cluster_id: bytes = b""
+    journal: str = "fsync"
+    lives: tuple[int, ...] = ()
+    held: int = 0
+
+
+def next_life(ballot: Ballot, incarnation: int) -> Ballot:
+    """The ballot of a later life of the node."""
+    lives = (*(ballot.lives or (ballot.incarnation,)), incarnation)[-LIVES_MAX:]
+    return msgspec.structs.replace(ballot, incarnation=incarnation, lives=lives)
+
+
+def forgotten(ballot: Ballot, life: int) -> bool:
+    """Whether a peer has heard of a life of this node that this ballot never held: it is an older one, put back.
+
+    Every life is durable in the ballot before it speaks, so nobody can have heard of one that the ballot never held.
+    """
+    lives = ballot.lives or (ballot.incarnation,)
+    return life > lives[0] and life not in lives
 
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -56,7 +78,7 @@ def decode_ballot(value: bytes) -> Ballot:
     """The ballot; raises DamagedError if it is none or of a format that this version does not read."""
     try:
         ballot = _decode(value)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedError("the ballot cannot be decoded") from error
     if ballot.format != BALLOT_FORMAT:
         raise DamagedError(f"the ballot has format {ballot.format}, this version reads {BALLOT_FORMAT}")

@@ -3,7 +3,8 @@
 Three sockets, a thread each, so that the ballot and snapshots never queue behind entries. Everything that has arrived
 on the log's socket becomes one batch and one sync. It exists so that a slow sync costs neither the node's loop nor its
 leases. Any error ends the process at once, without a completion; the parent sees the end of the stream and ends too.
-It lives no longer than its parent: the kernel kills it, and the end of a stream ends it.
+It lives no longer than its parent: the kernel kills it, and the end of a stream ends it. What is done on each stream
+is in duties.py; here are the sockets, the threads and the process.
 
 Imports the standard library and its own room only; started by parent.py with `python -I -S`.
 """
@@ -17,27 +18,22 @@ import signal
 import socket
 import sys
 import threading
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import seams
-from ..errors import FatalError
 from . import frames
 from .ballot_file import BallotWriter
+from .duties import IDLE_S, SPACE_RETRY_S, Duty, Frames, Receive, Rest, ballot_duty, log_duty, snapshot_duty
 from .snapshot_desk import SnapshotDesk
 from .writer import LogWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-IDLE_S: Final = 0.2  # the log has fallen idle when nothing came for so long
-SPACE_RETRY_S: Final = 1.0
 _RECEIVE_BYTES: Final = 1 << 20
 _BATCH_BYTES: Final = 16 << 20  # more than this is left for the next batch: a batch is one piece of memory
 _PR_SET_PDEATHSIG: Final = 1
-
-Frames = list[tuple[int, bytes]]
 
 
 class Inbox:
@@ -75,112 +71,36 @@ def serve_log(
     idle_s: float = IDLE_S,
     space_retry_s: float = SPACE_RETRY_S,
 ) -> None:
-    """Write, sync, report, until the stream ends. `buffered`: reported when written, synced right afterwards."""
-    inbox = Inbox(sock)
-    space = _Space(sock)
-    quiet = False
-    space.ask(writer.tidy)
-    while True:
-        timeout_s = space_retry_s if not space.there else None if quiet else idle_s
-        arrived = inbox.receive(timeout_s)
-        if arrived is None:
-            break
-        if arrived:
-            sequence = arrived[-1][0]
-            write = partial(writer.write, [body for _, body in arrived], sequence)
-            while not space.ask(write):
-                select.select([], [], [], space_retry_s)
-            if buffered:
-                sock.sendall(frames.frame(sequence))
-                writer.sync()
-            else:
-                sock.sendall(frames.frame(writer.sync()))
-            quiet = False
-            space.ask(writer.tidy)
-        elif not space.there:
-            space.ask(writer.tidy)
-        else:
-            quiet = True
-            space.ask(writer.idle)
-    space.ask(writer.idle)
-    writer.close()
-
-
-class _Space:
-    """Whether the disk has room, as far as the parent was told."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-        self.there = True
-
-    def ask(self, action: Callable[[], Any]) -> bool:
-        """The action was done; False if there was no space for it. The parent hears of each change."""
-        try:
-            action()
-        except seams.NoSpaceError:
-            there = False
-        else:
-            there = True
-        if there != self.there:
-            self.there = there
-            self._socket.sendall(frames.frame(0, bytes((there,))))
-        return there
+    """See duties.log_duty."""
+    _serve(sock, log_duty(writer, sock.sendall, buffered=buffered, idle_s=idle_s, space_retry_s=space_retry_s))
 
 
 def serve_ballot(
     sock: socket.socket, writer: BallotWriter, *, idle_s: float = IDLE_S, space_retry_s: float = SPACE_RETRY_S
 ) -> None:
-    """Write the newest ballot that has arrived, sync, report, until the stream ends."""
-    inbox = Inbox(sock)
-    quiet = True
-    while (arrived := inbox.receive(None if quiet else idle_s)) is not None:
-        if not arrived:
-            writer.idle()
-            quiet = True
-            continue
-        while True:
-            try:
-                writer.write(*arrived[-1])
-                break
-            except seams.NoSpaceError:  # only before the file exists: this node has said nothing to anybody yet
-                select.select([], [], [], space_retry_s)
-        sock.sendall(frames.frame(writer.sync()))
-        quiet = False
-    writer.idle()
-    writer.close()
+    """See duties.ballot_duty."""
+    _serve(sock, ballot_duty(writer, sock.sendall, idle_s=idle_s, space_retry_s=space_retry_s))
 
 
 def serve_snapshots(sock: socket.socket, desk: SnapshotDesk) -> None:
-    """Do what the snapshot messages say, in their order, and report each end, until the stream ends."""
+    """See duties.snapshot_duty."""
+    _serve(sock, snapshot_duty(desk, sock.sendall))
+
+
+def _serve(sock: socket.socket, duty: Duty) -> None:
+    """The duty is done over the socket, until its stream ends."""
     inbox = Inbox(sock)
-    while (arrived := inbox.receive()) is not None:
-        for verb, body in arrived:
-            snapshot_id, rest = frames.split_id(body)
-            refused = _snapshot_verb(desk, verb, snapshot_id, rest)
-            if refused is not None:
-                sock.sendall(frames.frame(frames.REFUSED, frames.with_id(snapshot_id, refused.encode())))
-            elif verb == frames.COMMIT:
-                sock.sendall(frames.frame(frames.DONE, frames.with_id(snapshot_id)))
-
-
-def _snapshot_verb(desk: SnapshotDesk, verb: int, snapshot_id: bytes, rest: bytes) -> str | None:
-    if verb == frames.BEGIN:
-        index, term = frames.PLACE.unpack(rest)
-        return desk.begin(snapshot_id, index, term)
-    if verb == frames.CHUNK:
-        return desk.chunk(snapshot_id, rest)
-    if verb == frames.RECEIVE:
-        index, term, offset = frames.OFFSET.unpack_from(rest)
-        return desk.receive(snapshot_id, index, term, offset, rest[frames.OFFSET.size :])
-    if verb == frames.COMMIT:
-        return desk.commit(snapshot_id)
-    if verb == frames.ABORT:
-        desk.abort(snapshot_id)
-    elif verb == frames.REMOVE_BEFORE:
-        desk.remove_before(int.from_bytes(rest))
-    else:
-        raise FatalError("a message to the journal's writer has an unknown verb")
-    return None
+    arrived: Frames | None = None
+    while True:
+        try:
+            step = duty.send(arrived)
+        except StopIteration:
+            return
+        arrived = []
+        if isinstance(step, Receive):
+            arrived = inbox.receive(step.timeout_s)
+        elif isinstance(step, Rest):
+            select.select([], [], [], step.time_s)
 
 
 # ---- the process

@@ -95,6 +95,9 @@ class WriterHandle(Protocol):
         """Older complete snapshots go, some time."""
         ...
 
-    def close(self) -> None:
-        """No callback follows. What was not reported may or may not have been written."""
+    def close(self) -> bool:
+        """No callback follows. What was not reported may or may not have been written.
+
+        True: everything that was reported is on stable storage, whatever the mode.
+        """
         ...

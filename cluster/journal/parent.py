@@ -59,6 +59,7 @@ class ChildWriter:
         self._sockets = list(sockets)
         self._log, self._ballots, self._snapshots = (Outbox(loop, sock, self._fail) for sock in sockets)
         self._over = False
+        self.write_failed = False  # the child ended by itself, over a file
         self._parts: list[wal.Part] = []
         self._parts_bytes = 0
         self._last_sequence = 0
@@ -258,23 +259,25 @@ class ChildWriter:
         for sock in self._sockets:
             sock.close()
         status = self._wait(_EXIT_WAIT_S)
+        self.write_failed = status > 0
         if 0 < status < _EXIT_UNKNOWN:
             why = f"{why}: {os.strerror(status)}"
         elif status < 0:
             why = f"{why}: killed by signal {-status}"
         self._callbacks.on_failed(why)
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """See WriterHandle. Frames that the sockets have taken whole are written; then the child is gone."""
         if self._over:
-            return
+            return False
         self._flush()
         self._stop()
         for sock in self._sockets:
             sock.shutdown(socket.SHUT_WR)  # not closed: its last completions must find somebody, or it ends too early
-        self._wait(_CLOSE_WAIT_S)
+        status = self._wait(_CLOSE_WAIT_S)
         for sock in self._sockets:
             sock.close()
+        return status == 0
 
     def _stop(self) -> None:
         """Nothing is sent or heard any more."""

@@ -157,6 +157,13 @@ def rewrite(disk: seams.Disk, recovered: Recovered) -> LogStart:
     return LogStart(number, offset + wal.BLOCK_BYTES, last, live.rows(), live.base_segment)
 
 
+def drop_all(disk: seams.Disk) -> None:
+    """No segment is left, newest first: what an interruption leaves is the beginning of the log."""
+    for number in reversed(segment_numbers(disk)):
+        disk.remove(wal.segment_name(number))
+        disk.sync_folder(wal.FOLDER)
+
+
 def _drop_old(disk: seams.Disk, recovered: Recovered) -> None:
     """Segments that hold nothing needed are gone and the others end where they are needed.
 

@@ -19,8 +19,9 @@ _NO_ID: Final = "not a snapshot's id"  # a peer may announce anything
 class SnapshotDesk:
     """Each call returns None, or the reason for which the snapshot was refused."""
 
-    def __init__(self, disk: seams.Disk) -> None:
+    def __init__(self, disk: seams.Disk, *, check_chunks: bool = True) -> None:
         self._disk = disk
+        self._check_chunks = check_chunks
         self._writers: dict[bytes, snapshot_file.SnapshotWriter] = {}
         self._receivers: dict[bytes, snapshot_file.SnapshotReceiver] = {}
         snapshot_file.remove_partials(disk)
@@ -71,11 +72,15 @@ class SnapshotDesk:
 
     def commit(self, snapshot_id: bytes) -> str | None:
         """The snapshot is complete and durable (None), or refused."""
-        unfinished = self._writers.pop(snapshot_id, None) or self._receivers.pop(snapshot_id, None)
+        own, received = self._writers.pop(snapshot_id, None), self._receivers.pop(snapshot_id, None)
+        unfinished = own or received
         if unfinished is None:
             return "given up before"
         try:
-            unfinished.commit()
+            if own is not None:
+                own.commit()
+            elif received is not None:
+                received.commit(check_chunks=self._check_chunks)
         except seams.NoSpaceError:
             unfinished.abort()
             return "no space"

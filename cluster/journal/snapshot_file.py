@@ -78,6 +78,15 @@ def remove_snapshots_before(disk: seams.Disk, index: int) -> None:
             disk.remove(f"{FOLDER}/{name}")
 
 
+def remove_all_snapshots(disk: seams.Disk) -> None:
+    """No snapshot is left, complete or not, on stable storage."""
+    names = disk.names(FOLDER)
+    for name in names:
+        disk.remove(f"{FOLDER}/{name}")
+    if names:
+        disk.sync_folder(FOLDER)
+
+
 def remove_partials(disk: seams.Disk) -> None:
     """What an earlier life left unfinished is gone. For the start, before anything is written."""
     for name in disk.names(FOLDER):
@@ -195,14 +204,15 @@ class SnapshotReceiver:
         self._file.append(data)
         return True
 
-    def commit(self) -> str:
+    def commit(self, *, check_chunks: bool = True) -> str:
         """The snapshot is whole, the announced one, and on stable storage; returns its name.
 
-        Raises DamagedError, and nothing is left, if it is not.
+        Raises DamagedError, and nothing is left, if it is not. Without `check_chunks` what lies between header and
+        footer is left to whoever reads it.
         """
         self._file.cut()
         try:
-            self._check()
+            self._check(chunks=check_chunks)
         except DamagedError:
             self._file.abort()
             raise
@@ -212,11 +222,11 @@ class SnapshotReceiver:
         """Nothing is left."""
         self._file.abort()
 
-    def _check(self) -> None:
+    def _check(self, *, chunks: bool) -> None:
         with open_snapshot(self._disk, self._file.partial_name) as reader:
             if reader.header != self._header:
                 raise DamagedError("the snapshot received is not the one announced")
-            for _ in reader.chunks():
+            for _ in reader.chunks() if chunks else ():
                 pass
 
 
@@ -275,7 +285,8 @@ class SnapshotReader:
         _, _, id_bytes, index, term = _HEADER.unpack_from(head)
         header = SnapshotHeader(head[_HEADER.size : _HEADER.size + id_bytes], index, term)
         first = _HEADER.size + id_bytes + _LENGTH.size
-        if not 0 < id_bytes <= ID_BYTES_MAX or encode_header(header) != head[:first]:
+        whole = 0 < id_bytes <= ID_BYTES_MAX and first <= len(head)
+        if not whole or encode_header(header) != head[:first]:
             raise DamagedError("the snapshot has no valid header")
         return header, first
 

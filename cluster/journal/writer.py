@@ -54,6 +54,11 @@ class LogWriter:
             for record in records:
                 self._map.note(self._number, record)
 
+    @property
+    def unsynced(self) -> bool:
+        """Something is written and not known to be on stable storage."""
+        return bool(self._unsynced)
+
     def sync(self) -> int:
         """Everything written is on stable storage; returns the sequence of the last operation."""
         with self._final():

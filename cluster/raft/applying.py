@@ -39,6 +39,8 @@ ProposalCallback = Callable[[int, Outcome | None, StrongroomError | None], None]
 """Called with (index, outcome, None) once applied, or (index, None, UnknownOutcomeError)."""
 
 DIGESTS_KEPT = 4096
+MARK = 128
+MARKS_KEPT = 2048
 DIGEST_PERIOD_S = 1.0
 
 
@@ -60,6 +62,7 @@ class Applying(Snapshots):
         self._stamp_boot_s = 0.0
         self._heard_stamp: tuple[int, float] = (0, 0.0)  # (the leader's stamp, own clock when it came)
         self._digests: deque[tuple[int, int]] = deque(maxlen=DIGESTS_KEPT)  # of consecutive indexes
+        self._marks: dict[int, int] = {}  # digests behind every MARK-th of the last MARK * MARKS_KEPT entries
         self._digest_asked = 0  # as follower: the leader wants to compare at this index
         self._digest_found: bytes | None = None
         self._checkpoint: tuple[int, bytes] = (0, b"")  # as leader: what followers compare with
@@ -111,6 +114,9 @@ class Applying(Snapshots):
                 self.overlay.applied(index, opened[1])
         self.applied_index = index  # before anybody is told, and whatever a callback does: once is enough
         self._digests.append((index, self.state.digest))
+        if index % MARK == 0:
+            self._marks[index] = self.state.digest
+            self._marks.pop(index - MARK * MARKS_KEPT, None)
         if index == self._digest_asked:
             self._digest_found = self.state.digest.to_bytes(DIGEST_BYTES, "little")
         callback = self._waiting.pop(index, None)
@@ -242,9 +248,18 @@ class Applying(Snapshots):
         return max(self.state.time_ns, self._heard_now_ns())
 
     # ---- digests (A4)
-    def _digest_at(self, index: int) -> bytes | None:
+    def digest_at(self, index: int) -> bytes | None:
+        """The digest behind an entry this node applied, if it is one of the last, or of those that are marked."""
         at = index - self._digests[0][0] if self._digests else -1
-        return self._digests[at][1].to_bytes(DIGEST_BYTES, "little") if 0 <= at < len(self._digests) else None
+        digest = self._digests[at][1] if 0 <= at < len(self._digests) else self._marks.get(index)
+        return None if digest is None else digest.to_bytes(DIGEST_BYTES, "little")
+
+    def payload(self, term: int, command: bytes) -> bytes:
+        """The transaction of an entry of the log as it was logged; empty for an entry that says nothing.
+
+        Raises DamagedError.
+        """
+        return b"" if command[0] == NO_OP else self.sealer.open_entry(term, command)
 
     def extend_append(self, peer: str) -> dict[str, Any]:
         """Digest to compare with, stamp, and whose turn it is to take a snapshot."""
@@ -271,7 +286,7 @@ class Applying(Snapshots):
         """What came with an accepted Append."""
         if message.digest_index != self._digest_asked:
             self._digest_asked = message.digest_index
-            self._digest_found = self._digest_at(message.digest_index)
+            self._digest_found = self.digest_at(message.digest_index)
         if message.stamp_ns > self._heard_now_ns():
             self._heard_stamp = (message.stamp_ns, self.clock.boot())
 
@@ -284,6 +299,7 @@ class Applying(Snapshots):
             "digest": digest or b"",
             "wants_snapshot": self.wants_snapshot,
             "recovering": self.recovering,
+            "space_ok": self.space_ok,
         }
 
     @property

@@ -9,7 +9,10 @@ Invariants
       that the ballot does not know of means that the ballot was lost, and that is no better
   B3  term and vote are never forgotten; a later term in the log makes the vote void (log.py)
   B4  a log that starts above every snapshot, or does not meet the newest one, gives way to it
-Source: Raft thesis 3.8, 5.1.
+  B5  the mode of a life is durable in its ballot, and the former life's clean stop taken away, before it appends; what
+      the former mode does not let believe is lost (B2), and a life in memory leaves no log and no snapshot on the disk
+  B6  a log that ends before what the ballot says was held has lost its end, which nothing in it can show
+Source: Raft thesis 3.8, 5.1; journal/modes.py.
 """
 
 from __future__ import annotations
@@ -20,16 +23,23 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..errors import DamagedError
-from ..journal.ballot import Ballot, read_ballot, write_ballot
-from ..journal.recovery import LogStart, Recovered, recover, rewrite
+from ..journal.ballot import Ballot, next_life, read_ballot, write_ballot
+from ..journal.modes import BUFFERED, FSYNC, MEMORY, begun, believed, stopped
+from ..journal.recovery import LogStart, Recovered, drop_all, recover, rewrite
+from ..journal.snapshot_file import remove_all_snapshots
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..seams import Disk
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a life begins with. `reset_to` (index, term): the first operation must empty the log above it."""
+    """What a life begins with. `reset_to` (index, term): the first operation must empty the log above it.
+
+    mode: how its log is kept (journal/modes.py). In memory there is no file to go on with, and `start` is all zeros.
+    """
 
     ballot: Ballot
     ballot_sequence: int
@@ -37,32 +47,76 @@ class Opened:
     entries: list[tuple[int, int, bytes]]
     start: LogStart
     reset_to: tuple[int, int] | None = None
+    mode: str = FSYNC
 
 
-def open_journal(disk: Disk, *, segment_bytes: int, wall_ns: int, snapshot: tuple[int, int] | None) -> Opened:
-    """B1-B4. `snapshot` is (index, term) of the newest durable snapshot that opens, if any.
+NO_FILES = LogStart(0, 0, 0, [], 0)
+
+
+def open_journal(
+    disk: Disk,
+    *,
+    segment_bytes: int,
+    wall_ns: int,
+    snapshot: tuple[int, int] | None,
+    mode: str = FSYNC,
+    boot_id: str = "",
+) -> Opened:
+    """B1-B6. `snapshot` is (index, term) of the newest durable snapshot that opens, if any; `boot_id` the kernel's.
 
     Raises DamagedError if a ballot exists and cannot be read: such a node must be replaced, it may have voted.
     """
-    sequence, ballot = _next_life(disk, wall_ns)
-    recovered = recover(disk, segment_bytes=segment_bytes)
-    base, entries, reset_to, lost = _meet(recovered, ballot, snapshot)
-    ballot = msgspec.structs.replace(ballot, recovering=ballot.recovering or lost)
+    sequence, former = _next_life(disk, wall_ns)
+    recovered = _recover(disk, former, segment_bytes)
+    base, entries, reset_to, lost = _meet(recovered, former, snapshot)
+    end = entries[-1][0] if entries else base[0]
+    lost = lost or end < former.held or (former.born and not believed(former, boot_id))
+    ballot = msgspec.structs.replace(former, recovering=former.recovering or lost, held=min(former.held, end))
     sequence += 1
     write_ballot(disk, sequence, ballot)
-    start = rewrite(disk, recovered)
-    if not ballot.born:
-        ballot = msgspec.structs.replace(ballot, born=True)
+    # Only now is a file of the log changed; and only when it is whole again does the ballot speak of a new one.
+    start = NO_FILES if mode == MEMORY else rewrite(disk, recovered)
+    if (new := begun(ballot, mode, boot_id)) != ballot:
+        ballot = new
         sequence += 1
         write_ballot(disk, sequence, ballot)
-    return Opened(ballot, sequence, base, entries, start, reset_to)
+    if mode == MEMORY:
+        drop_all(disk)
+        remove_all_snapshots(disk)
+    return Opened(ballot, sequence, base, entries, start, reset_to, mode)
+
+
+def _recover(disk: Disk, former: Ballot, segment_bytes: int) -> Recovered:
+    """What is on the disk. A sync that fails here may have lost what a buffered life counted as durable."""
+    try:
+        return recover(disk, segment_bytes=segment_bytes)
+    except OSError:
+        if former.journal == BUFFERED:
+            mark_lost(disk)
+        raise
+
+
+def mark_stopped(disk: Disk) -> None:
+    """The stop was clean: the whole log is on stable storage, and nobody writes it any more. Durable."""
+    _change(disk, stopped)
+
+
+def mark_lost(disk: Disk) -> None:
+    """The next life is recovering, durably: for a buffered log whose write or sync has failed."""
+    _change(disk, lambda ballot: msgspec.structs.replace(ballot, recovering=True))
+
+
+def _change(disk: Disk, change: Callable[[Ballot], Ballot]) -> None:
+    found = read_ballot(disk)
+    if found is not None and (new := change(found[1])) != found[1]:
+        write_ballot(disk, found[0] + 1, new)
 
 
 def _next_life(disk: Disk, wall_ns: int) -> tuple[int, Ballot]:
     """B1: lives count in milliseconds since the epoch, so that a wiped or restored member is a new life to all."""
     sequence, ballot = read_ballot(disk) or (0, Ballot())
     incarnation = max(ballot.incarnation + 1, wall_ns // 1_000_000)
-    return sequence, msgspec.structs.replace(ballot, incarnation=incarnation)
+    return sequence, next_life(ballot, incarnation)
 
 
 def _meet(

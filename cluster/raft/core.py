@@ -4,6 +4,8 @@ Nothing here knows what an entry means; `replica.Replica` gives it a state. Inva
 replication.py, reads.py and snapshots.py; and
   K1  propose appends in the same call: there is no queue between deciding and the log
   K2  a callback of a proposal runs exactly once: applied, or unknown when the role, term or log is lost
+  K3  a leader whose disk is full hands over to a follower with space only, which it has shown by writing the whole
+      log: without one it stays, refuses writes and serves reads, so that full disks everywhere cost no election
 """
 
 from __future__ import annotations
@@ -58,6 +60,7 @@ class Core(Reads):
             ReadIndexAnswer: self.on_read_index_answer,
             Diverged: self.on_diverged,
         }
+        self.space_ok = True  # the journal can allocate its next segment
         super().__init__(node_id, peers, timing, log, clock, source)
 
     def __repr__(self) -> str:
@@ -97,7 +100,7 @@ class Core(Reads):
         return index
 
     def transfer_target(self, wanted: object) -> str | None:
-        """The most complete follower: connected, not recovering, with the whole log received."""
+        """The most complete follower: connected, not recovering, with the whole log received; K3."""
         last = self.log.last_index
         able = [
             peer
@@ -106,8 +109,15 @@ class Core(Reads):
             and not progress.recovering
             and self.connected(peer)
             and wanted in {None, peer}
+            and (self.space_ok or (progress.space_ok and progress.durable == last))
         ]
-        return max(able, key=lambda peer: self.progress[peer].durable) if able else None
+        return max(able, key=lambda peer: (self.progress[peer].space_ok, self.progress[peer].durable), default=None)
+
+    def after_tick(self) -> None:
+        """K3: as long as this leader has no space, it looks for a follower that has."""
+        super().after_tick()
+        if not self.space_ok and self.is_leader and not self.transferring and self.transfer_target(None) is not None:
+            self.transfer_leadership()
 
     # ---- implemented by the replica
     def on_snapshot_part(self, peer: str, message: SnapshotPart) -> None:

@@ -10,7 +10,10 @@ Invariants
   E4  nobody campaigns without a majority of pre-votes, except on the word of the leader of the very term (3.10, 9.6)
   E5  nobody campaigns while its ballot is on its way to the disk, and who loses waits longer each time: elections end
       on disks that take longer to sync than an election timeout, too
-  E6  a node that comes with less than its peers know of it (its disk was put back) is recovering from then on
+  E6  a node that comes with less than its peers know of it (its disk was put back) is recovering from then on, and if
+      it has spoken as the life that they know, it goes on as another, because they have counted what that one held
+  E7  a recovering node may have forgotten a vote by which the leader it hears was deposed: it acknowledges nothing
+      until a leader that only its word would keep has noticed that it has no majority (check-quorum, election_max_s)
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ..journal.ballot import forgotten
 from ..links.messages import Message, PreVote, PreVoteAnswer, RequestVote, TimeoutNow, Vote
 from .chassis import CANDIDATE, FOLLOWER, LEADER, Chassis, Timing
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from .log import DurableLog
 
 HELD_MAX = 256  # messages that wait for a ballot; far above what one election sends
+QUIET = 1.25  # E7: so many election_max_s; clocks differ in rate, and an acknowledgement may be on its way
 PATIENCE_MAX = 6  # E5: a candidate waits at most so many election_min_s longer than usual
 
 
@@ -45,8 +50,10 @@ class Election(Chassis):
         self._clearing: int | None = None  # sequence of the ballot that ends recovering
         self.recovering = log.ballot.recovering
         self.clock_is_sane = True
+        self._quiet_until_s = -math.inf
         self.contact_s = -math.inf
         super().__init__(node_id, peers, timing, log, clock, source)
+        self._quiet_until_s = self._quiet_end()
         self.contact_s = self.clock.boot()  # E2: a restarted node has forgotten whom it promised what
         # The term is at least that of the ballot, the last entry and the snapshot; the vote belongs to the ballot's.
         if self.term > log.ballot.term:
@@ -303,19 +310,37 @@ class Election(Chassis):
         self._campaigns = (0, 0)
         self.leader = peer
 
-    def meet(self, known: tuple[int, int]) -> None:
-        """E6. `known`: a term in which a peer says this node voted, and a committed index that was on its disk."""
+    def meet(self, known: tuple[int, int], life: int = 0) -> bool:
+        """E6. `known`: a term in which a peer says this node voted, and a committed index that was on its disk; `life`:
+        the latest incarnation of this node that the peer has heard of.
+
+        True: this node goes on as a later life, and nothing may be said to the peer before that life is durable.
+        """
         self._enter()
         term, index = known
-        if self.recovering or (term <= self.log.ballot.term and index <= self.log.last_index):
-            return
-        self.recovering = True
-        self._clearing = None
-        self.log.write_ballot(recovering=True)
-        if self.role != FOLLOWER:
-            self.step_down()
+        ballot = self.log.ballot
+        less = term > ballot.term or index > self.log.last_index or forgotten(ballot, life)
+        counted = life > ballot.incarnation or (life == ballot.incarnation and index > self.log.last_index)
+        if less and not self.recovering:
+            self.recovering = True
+            self._clearing = None
+            self._quiet_until_s = self._quiet_end()
+            self.log.write_ballot(recovering=True)
+            if self.role != FOLLOWER:
+                self.step_down()
+        if counted:
+            self.log.begin_life(life + 1)
+        return counted
+
+    def _quiet_end(self) -> float:
+        return self.clock.boot() + QUIET * self.timing.election_max_s
+
+    @property
+    def quiet(self) -> bool:
+        """E7."""
+        return self.recovering and self.clock.boot() < self._quiet_until_s
 
     def end_recovery(self) -> None:
-        """E3: this node votes again once the ballot that says so is durable."""
-        self.log.write_ballot(recovering=False)
+        """E3: this node votes again once the ballot that says so is durable. What earlier lives held is made good."""
+        self.log.write_ballot(recovering=False, lives=(self.log.ballot.incarnation,))
         self._clearing = self.log.ballot_sequence

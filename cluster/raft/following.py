@@ -84,6 +84,8 @@ class Following(Election):
     # ---- appending
     def on_append(self, peer: str, message: Append) -> None:
         """Accept a leader, compare, append, commit, acknowledge."""
+        if self.quiet:
+            return
         if message.term < self.term:
             self.send(peer, self.make_ack(self.refused_round(message), success=False, next_index=0, rejected=0))
             return

@@ -79,6 +79,7 @@ class Leading(Election):
             self.majority_round = self.round
             self.majority_sent_s = -math.inf
             self._push = False
+            self._remembered_s = -math.inf  # who voted, and with which life, is written at every election
 
     def send_appends(self) -> None:
         """One round: every connected follower gets entries, or a heartbeat."""
@@ -201,6 +202,7 @@ class Leading(Election):
             self._note_majority()
         progress.recovering = message.recovering
         progress.wants_snapshot = message.wants_snapshot
+        progress.space_ok = message.space_ok
         if message.success:
             self._credit(progress, message, now)
             self.on_ack_info(peer, message)
@@ -218,7 +220,7 @@ class Leading(Election):
             progress.next = progress.match + 1
             if progress.match < self.log.last_index:
                 self.send_soon()
-        elif progress.mode is Mode.REPLICATE and progress.next <= self.log.last_index:
+        elif self._may_send(progress):  # not while the window is full: each answer would ask all of them again
             self.send_soon()
 
     def credited_durable(self, message: Ack) -> int:
@@ -268,17 +270,21 @@ class Leading(Election):
         super().before_tick()
         if self.is_leader:
             self.advance_commit()
-            now = self.clock.boot()
-            if now - self._remembered_s >= REMEMBER_S:
-                self._remembered_s = now
-                self._write_known()
+        now = self.clock.boot()
+        if now - self._remembered_s >= REMEMBER_S:
+            self._remembered_s = now
+            self._write_known()
 
     def _write_known(self) -> None:
-        """What is committed and on a follower's disk must be there for ever: it is asked for when it comes again."""
-        for peer, progress in self.progress.items():
+        """What is committed and on a disk must be there for ever: a member is asked for it when it comes again.
+
+        Every member keeps it of itself, the leader of its followers, too.
+        """
+        self.log.hold(min(self.own_durable(), self.commit_index))
+        for peer, progress in self.progress.items() if self.is_leader else ():
             index = min(progress.durable, self.commit_index)
             self.log.remember(peer, incarnation=progress.incarnation, index=index)
-        if self.log.known != self.log.ballot.peers:
+        if self.log.known != self.log.ballot.peers or self.log.held != self.log.ballot.held:
             self.log.write_ballot()
 
     def after_apply(self) -> None:

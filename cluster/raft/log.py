@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from pysyncobj.journal import Journal
 
+from ..journal.ballot import next_life
+
 if TYPE_CHECKING:
     from ..journal.ballot import Ballot
     from .boot import Opened
@@ -62,8 +64,10 @@ class DurableLog(Journal):
         self.ballot = opened.ballot
         self.ballot_sequence = self.ballot_done = opened.ballot_sequence
         self.incarnation = self.ballot.incarnation
+        self._promise_sequence = 0  # of the newest ballot that says something new, and not only what is remembered
         self._incarnation_sequence = 0  # of the ballot that first held a new incarnation
         self.known = dict(self.ballot.peers)  # member → (incarnation, term, index); every ballot that is written has it
+        self.held = self.ballot.held  # so has this
         if opened.reset_to is not None:
             self.reset(*opened.reset_to)
 
@@ -170,22 +174,33 @@ class DurableLog(Journal):
 
     @property
     def ballot_durable(self) -> bool:
-        """The newest ballot is on stable storage."""
-        return self.ballot_done >= self.ballot_sequence
+        """The newest promise is on stable storage: term, vote, recovering, incarnation. What is remembered is none."""
+        return self.ballot_done >= self._promise_sequence
 
     # ---- ballot
     def write_ballot(self, **fields: Any) -> None:
         """The ballot with `fields` changed is handed to the writer."""
-        self.ballot = msgspec.structs.replace(self.ballot, peers=dict(self.known), **fields)
+        self.ballot = msgspec.structs.replace(self.ballot, peers=dict(self.known), held=self.held, **fields)
         self.ballot_sequence += 1
+        if fields:
+            self._promise_sequence = self.ballot_sequence
         if "incarnation" in fields:
             self._incarnation_sequence = self.ballot_sequence
         self._writer.ballot(self.ballot_sequence, self.ballot)
+
+    def begin_life(self, incarnation: int) -> None:
+        """This node goes on as a later life, which it speaks of once its ballot is durable (L4)."""
+        self.ballot = next_life(self.ballot, incarnation)
+        self.write_ballot(incarnation=incarnation)
 
     def remember(self, peer: str, *, incarnation: int = 0, term: int = 0, index: int = 0) -> None:
         """The peer must never come with less: a life, a term it voted in, a committed index on its disk."""
         known = self.known.get(peer, (0, 0, 0))
         self.known[peer] = (max(known[0], incarnation), max(known[1], term), max(known[2], index))
+
+    def hold(self, index: int) -> None:
+        """The index is committed and on this disk: no later life may begin with less and take itself for whole."""
+        self.held = max(self.held, index)
 
     def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803 - the library's names
         """Term and vote go to the ballot; what must wait for it waits in election.py."""

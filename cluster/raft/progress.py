@@ -38,6 +38,7 @@ class Progress:
     recovering: bool = False
     applied_index: int = 0
     wants_snapshot: bool = False
+    space_ok: bool = True
     probed_s: float = -1.0  # when the outstanding probe left; < 0: none is out
     moved_s: float = 0.0  # when match last moved, or the first byte of the window left
     in_flight: deque[tuple[int, int]] = field(default_factory=deque)  # (last index, bytes) of each message on its way

@@ -37,6 +37,8 @@ JOB_BUDGET_S = 0.003
 LOG_ENTRIES_MAX = 50_000
 LOG_BYTES_MAX = 96 * 1024 * 1024
 LOG_KEEP_ENTRIES = 4_096  # behind a snapshot, for followers that are only a little late
+LOG_KEEP_BYTES = 1 << 30
+LOG_KEPT_MAX = 100_000  # entries for a backup sink that is behind; beyond them, or the bytes above, it gets a new base
 TURN_S = 60.0
 RETRY_S = 5.0
 SNAPSHOT_BACKLOG_BYTES_MAX = 8 * 1024 * 1024
@@ -59,6 +61,7 @@ class Replica(Applying):
     log_entries_max = LOG_ENTRIES_MAX
     log_bytes_max = LOG_BYTES_MAX
     log_keep_entries = LOG_KEEP_ENTRIES
+    log_keep_bytes = LOG_KEEP_BYTES
     proposals_max = PROPOSALS_MAX
     store: Store
 
@@ -78,7 +81,7 @@ class Replica(Applying):
         self._retake = False
         self._applied_bytes = 0  # of entries applied since the newest durable snapshot was taken
         self._take_after_s = 0.0
-        self.space_ok = True
+        self.backed_up: Callable[[], int | None] = lambda: None  # what every backup sink has confirmed
         self.on_state_replaced: Callable[[State], None] = lambda _state: None
         super().__init__(node_id, peers, timing, log, clock, source, store, state, sealer)
         if state.applied_index < log.base_index:
@@ -100,10 +103,9 @@ class Replica(Applying):
             raise OverloadedError("too many writes are waiting")
 
     def on_space(self, ok: bool) -> None:
-        """The journal can, or cannot, allocate its next segment."""
+        """The journal can, or cannot, allocate its next segment (core.py, K3)."""
         self.space_ok = ok
-        if not ok and self.is_leader:
-            self.transfer_leadership()
+        self.wake()
 
     # ---- jobs
     def after_tick(self) -> None:
@@ -255,11 +257,18 @@ class Replica(Applying):
             if kept_bytes > self.log_bytes_max // 4:
                 break
             index = at - 1
-        pinned = self.pinned_index()
-        if pinned is not None:
-            index = min(index, pinned)
+        for kept in (self.pinned_index(), self._kept_for_backups()):
+            if kept is not None:
+                index = min(index, kept)
         if index > self.log.base_index:
             self.log.trim(index)
+
+    def _kept_for_backups(self) -> int | None:
+        """Above which the log stays for sinks that are behind; None if nothing does, or if it would be too much."""
+        held = self.backed_up()
+        if held is None or self.log.bytes > self.log_keep_bytes:
+            return None
+        return held if self.log.last_index - held <= LOG_KEPT_MAX else None
 
     # ---- loading a received snapshot
     def begin_load(self, snapshot_id: bytes, index: int, term: int) -> None:
@@ -300,6 +309,7 @@ class Replica(Applying):
         self.overlay = type(self.overlay)(self.state)
         self._opened.clear()
         self._digests.clear()
+        self._marks.clear()
         self._digest_asked, self._digest_found = 0, None
         self.snapshot_index = self.state.applied_index
         self._applied_bytes = 0

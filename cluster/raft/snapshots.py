@@ -15,6 +15,7 @@ Source: Raft thesis 5.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,6 +33,7 @@ PART_BYTES = 48 * 1024
 WINDOW_BYTES = 1024 * 1024
 RECEIVE_BACKLOG_BYTES_MAX = 4 * 1024 * 1024
 RESEND_S = 2.0
+REWIND_S = 0.3
 PIN_S = 60.0  # a follower that took nothing for so long begins again
 
 
@@ -84,6 +86,7 @@ class _Sending:
     acknowledged: int = 0
     moved_s: float = 0.0  # when the follower last took something
     resent_s: float = 0.0
+    rewound_s: float = -math.inf  # when it was last sent from an earlier byte on
 
 
 @dataclass(slots=True)
@@ -248,6 +251,9 @@ class Snapshots(Core):
             self.send_soon()
             return
         if message.offset < sending.acknowledged or message.offset < sending.sent - self.snapshot_window_bytes:
+            if sending.rewound_s > now - REWIND_S:
+                return  # an answer to what was sent before that: each would ask for the whole window again
+            sending.rewound_s = now
             sending.sent = message.offset  # it started again, or missed something
         sending.acknowledged = message.offset
         sending.sent = max(sending.sent, message.offset)
@@ -257,6 +263,8 @@ class Snapshots(Core):
     # ---- follower
     def on_snapshot_part(self, peer: str, message: SnapshotPart) -> None:
         """A piece has arrived, in order or not."""
+        if self.quiet:
+            return
         if message.term < self.term:
             return  # heartbeats on the other link tell the old leader
         if message.term > self.term:

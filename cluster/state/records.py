@@ -192,6 +192,15 @@ class KeyringRecord(Record):
     envelope: bytes = b""
 
 
+class BackupPosition(Record):
+    """How far a sink reached when this was written: what the cluster believes, not the sink. Key: the sink's name."""
+
+    generation: bytes = b""
+    last: int = 0
+    hash: bytes = b""
+    time_ns: int = 0
+
+
 class Salt(Record):
     """Which salt a small salt id means. Key: the id (4, big-endian)."""
 
@@ -249,7 +258,7 @@ def readable(kind: type[R], record: bytes) -> R | None:
 
 
 def change(kind: type[Record], record: bytes, **fields: Any) -> bytes:
-    """The record with the named fields set; elements beyond those `kind` knows survive."""
+    """The record with the named fields set; elements beyond those `kind` knows survive. Raises as `decode`."""
     names = kind.__struct_fields__
     elements = _plain.decode(record)
     if len(elements) <= len(names):

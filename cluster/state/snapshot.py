@@ -68,7 +68,8 @@ class Pin:
     def __init__(self, state: State) -> None:
         self.state = state
         self.end = _end_of(state)
-        self._waiting = {table: bytearray(b"\x01") * SHARDS for table in (SECRET, *state.tables)}
+        tables = [table for table in state.tables if state.counts.get(table)]  # one that is empty now gives nothing
+        self._waiting = {table: bytearray(b"\x01") * SHARDS for table in (SECRET, *tables)}
         self._kept: dict[tuple[int, int], dict[bytes, Any]] = {}
         state.pins.append(self)
 
@@ -84,9 +85,10 @@ class Pin:
     def shards(self) -> Iterator[tuple[int, list[tuple[bytes, Any]]]]:
         """(table, its items) of each shard that held something. Once; what is taken is copied no more."""
         for table, waiting in self._waiting.items():
+            shards = self.state.shards(table)
             for number in range(SHARDS):
-                shard = self._kept.pop((table, number), None)
-                items = list((self.state.shards(table)[number] if shard is None else shard).items())
+                shard = self._kept.pop((table, number), None) if self._kept else None
+                items = list((shards[number] if shard is None else shard).items())
                 waiting[number] = 0
                 if items:
                     yield table, items

@@ -77,7 +77,7 @@ TABLES: dict[Table, TableInfo] = {
     Table.AUDIT_DEVICE: TableInfo(records.AuditDevice),
     Table.AUDIT_HEAD: TableInfo(records.AuditHead, Conflict.QUIET, expects=False),
     Table.KEYRING: TableInfo(records.KeyringRecord),
-    Table.BACKUP_POSITION: TableInfo(None, Conflict.QUIET, expects=False),
+    Table.BACKUP_POSITION: TableInfo(records.BackupPosition, Conflict.QUIET, expects=False),
     Table.SALT: TableInfo(records.Salt),
     Table.SWEEP: TableInfo(records.Sweep),
     Table.FACT: TableInfo(records.Fact),

@@ -17,7 +17,7 @@ import pytest
 
 from cluster import Member, MemberSettings, NotInitialisedError, Timing, run_init, serving
 from cluster.coordinator import adopt_cluster
-from cluster.errors import DamagedError, FatalError, SealedError, UnavailableError
+from cluster.errors import DamagedError, FatalError, SealedError, UnavailableError, UnknownOutcomeError
 from cluster.files import Bootstrap, read_bootstrap
 from cluster.initialise import AlreadyInitialisedError, InitRefusedError, InitState, Store
 from cluster.journal.ballot import read_ballot
@@ -136,8 +136,8 @@ async def test_a_restarted_member_has_what_was_written(tmp_path: Path) -> None:
 
 # ---- M2
 def test_nothing_is_awaited_between_deciding_and_the_log() -> None:
-    """Read from the source: the only await of `write` is its last statement."""
-    function = ast.parse(textwrap.dedent(inspect.getsource(serving.Serving.write))).body[0]
+    """Read from the source: the only await of `propose` is its last statement."""
+    function = ast.parse(textwrap.dedent(inspect.getsource(serving.Serving.propose))).body[0]
     assert isinstance(function, ast.AsyncFunctionDef)
     awaits = [node.lineno for node in ast.walk(function) if isinstance(node, ast.Await)]
     calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
@@ -156,6 +156,27 @@ async def test_a_write_that_cannot_be_proposed_is_refused_before_it_is_decided(t
             await member.write(lambda view, now_ns: asked.append((view, now_ns)))  # type: ignore[arg-type, func-returns-value]
 
         assert asked == []
+
+
+async def test_a_write_that_no_disk_takes_is_unknown_in_time_and_may_still_be_applied(tmp_path: Path) -> None:
+    """The leader stays and nobody else can tell. Its twins: a refusal is sure to be none, and the next write."""
+    async with running(tmp_path) as (member, _):
+        replica = member.running
+        member.settings.write_timeout_s = 0.1
+        heard: list[int] = []
+        synced, replica.on_log_synced = replica.on_log_synced, heard.append  # type: ignore[method-assign]
+        with pytest.raises(UnknownOutcomeError):
+            await member.write(decide())  # type: ignore[arg-type]
+        with pytest.raises(UnavailableError):
+            await member.write(lambda _view, _now_ns: (Draft(), "refused"))
+        leads_still = member.is_leader
+        replica.on_log_synced = synced  # type: ignore[method-assign]
+        replica.on_log_synced(heard[-1])
+        member.settings.write_timeout_s = 20
+        await member.write(decide(b"other".ljust(17, b"\0")))  # type: ignore[arg-type]
+
+        assert leads_still
+        assert member.view.get(Table.ENTRY, b"key".ljust(17, b"\0")) is not None
 
 
 # ---- M3, M5
@@ -345,6 +366,19 @@ def test_an_empty_member_that_joins_is_recovering_durably(tmp_path: Path) -> Non
 
     assert [found is not None and found[1].recovering for found in ballots] == [True, False]
     assert [joined.initialised, told.initialised] == [True, True]
+
+
+async def test_a_member_that_lost_its_ballot_alone_joins_recovering(tmp_path: Path) -> None:
+    """Keyring and entry 1 are there, the promise that came before them is not: whom it voted for is forgotten, too."""
+    lost = a_member(tmp_path)
+    lost.init_state.promise(5)
+    lost.init_state.store(stored(5))
+    (tmp_path / "ballot").unlink()
+    adopt_cluster(lost, b"c" * 16, stored(5).envelope, stored(5).bootstrap)
+    found = read_ballot(SystemDisk(tmp_path))
+
+    assert found is not None
+    assert found[1].recovering is True
 
 
 async def test_an_uninitialised_member_gives_no_envelope_and_no_unknown_answer(tmp_path: Path) -> None:

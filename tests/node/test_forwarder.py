@@ -32,6 +32,7 @@ class FakeMember:
         self.settings = type("Settings", (), {"node_id": "n1"})()
         self.clock = FakeClock()
         self.is_leader = leads
+        self.replica = self.running = type("Replica", (), {"term": 7})()
         self.leader_id = "n1" if leads else "n2"
         self.answers = list(answers)
         self.sent: list[bytes] = []
@@ -194,6 +195,58 @@ async def test_only_a_leader_serves_a_forwarded_request() -> None:
         await made.serve("n2", pack(a_request(), "n2"))
 
     assert member.sent == []
+
+
+async def test_a_request_meant_for_the_leader_of_a_later_term_is_refused() -> None:
+    """Who leads an earlier one has been deposed: what it proposes is lost. A term that is over is fine, as is none."""
+    made, _ = forwarder(NotSentError("unused"), leads=True)
+    served: list[RawRequest] = []
+
+    async def handle(request: RawRequest) -> RawResponse:
+        served.append(request)
+        return RawResponse(204)
+
+    made.handler = handle
+    for term in (0, 6, 7):
+        await made.serve("n2", pack(a_request(), "n2", term))
+    with pytest.raises(NotLeaderError):
+        await made.serve("n2", pack(a_request(), "n2", 8))
+
+    assert len(served) == 3
+
+
+async def test_a_forwarded_request_names_the_term_of_its_leader() -> None:
+    """As its node knows it when the frame leaves."""
+    made, member = forwarder(frame_of(RawResponse(204)))
+    await made.forward(a_request())
+
+    assert msgspec.msgpack.decode(member.sent[0], type=Frame).term == 7
+
+
+@pytest.mark.parametrize(("early", "sent"), [(True, "drawn again"), (False, "the first")])
+async def test_an_early_write_id_gives_way_when_a_leader_is_heard(early: bool, sent: str) -> None:
+    """Not before: a node that has just started does not know the cluster's time, and draws ids of long ago."""
+    made, member = forwarder(frame_of(RawResponse(204)))
+    member.leader_id = None
+    forward = member.forward
+
+    async def heard(body: bytes, timeout_s: float) -> bytes:
+        if member.leader_id is None:
+            member.leader_id = "n2"
+            raise NotLeaderError(None)
+        return await forward(body, timeout_s)
+
+    def give(request: RawRequest) -> None:
+        assert member.leader_id == "n2"
+        request.write_id = "drawn again"
+
+    member.forward = heard  # type: ignore[method-assign]
+    made.give = give
+    request = a_request(write_id="the first", write_id_is_early=early)
+    await made.forward(request)
+
+    frame = msgspec.msgpack.decode(member.sent[0], type=Frame)
+    assert (request.write_id, frame.write_id) == (sent, sent)
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", msgspec.msgpack.encode([1, 2, 3]), pack(a_request(), "n9")])

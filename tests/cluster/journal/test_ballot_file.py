@@ -14,11 +14,20 @@ from hypothesis import strategies as st
 from chaos.sim.disk import SimDisk
 from cluster.errors import DamagedError, FatalError
 from cluster.journal import ballot_file
-from cluster.journal.ballot import Ballot, decode_ballot, encode_ballot, read_ballot, write_ballot
+from cluster.journal.ballot import (
+    LIVES_MAX,
+    Ballot,
+    decode_ballot,
+    encode_ballot,
+    forgotten,
+    next_life,
+    read_ballot,
+    write_ballot,
+)
 from cluster.journal.ballot_file import BALLOT_NAME, SLOT_BYTES, BallotWriter, read_slots
 from cluster.seams import NoSpaceError
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "formats" / "ballot.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "formats"
 U64 = st.integers(0, (1 << 64) - 1)
 BALLOT = st.builds(
     Ballot,
@@ -33,6 +42,8 @@ BALLOT = st.builds(
     peers=st.dictionaries(st.text(max_size=10), st.tuples(U64, U64, U64), max_size=5),
     init=st.binary(max_size=64),
     cluster_id=st.binary(max_size=16),
+    journal=st.sampled_from(["fsync", "buffered", "memory"]),
+    lives=st.lists(U64, max_size=LIVES_MAX).map(tuple),
 )
 
 
@@ -70,19 +81,19 @@ def test_a_value_that_does_not_fit_is_refused() -> None:
         ballot_file.encode_slot(1, fits + b"x")
 
 
-def test_the_golden_ballot_opens_for_ever() -> None:
-    """Written by the first version, and this version still writes the same bytes."""
-    golden = json.loads(GOLDEN.read_text())
+@pytest.mark.parametrize("name", ["ballot.json", "ballot-lives.json", "ballot-held.json"])
+def test_a_golden_ballot_opens_for_ever(name: str) -> None:
+    """Those of earlier versions, which lack the last fields, and that of this one, which still writes these bytes."""
+    golden = json.loads((GOLDEN / name).read_text())
     slot = bytes.fromhex(golden["slot"]).ljust(SLOT_BYTES, b"\0")
     decoded = ballot_file.decode_slot(slot)
 
     assert decoded is not None
     ballot = decode_ballot(decoded[1])
-    assert (decoded[0], json.loads(msgspec.json.encode(msgspec.structs.asdict(ballot)))) == (
-        golden["sequence"],
-        golden["ballot"],
-    )
-    assert ballot_file.encode_slot(golden["sequence"], encode_ballot(ballot)) == slot
+    read = json.loads(msgspec.json.encode(msgspec.structs.asdict(ballot)))
+    assert (decoded[0], read) == (golden["sequence"], {"journal": "fsync", "lives": [], "held": 0} | golden["ballot"])
+    written = ballot_file.encode_slot(golden["sequence"], encode_ballot(ballot))
+    assert (written == slot) is ("held" in golden["ballot"])
 
 
 def test_an_older_ballot_lacks_fields_and_a_newer_one_has_more() -> None:
@@ -91,6 +102,31 @@ def test_an_older_ballot_lacks_fields_and_a_newer_one_has_more() -> None:
 
     assert decode_ballot(msgspec.msgpack.encode(fields[:3])) == Ballot(term=3, vote="n1")
     assert decode_ballot(msgspec.msgpack.encode([*fields, "of the future"])) == Ballot(term=3, vote="n1")
+
+
+def test_a_ballot_knows_every_life_of_its_node_that_anybody_can_have_heard_of() -> None:
+    """So that one put back is found out by any peer that heard of a life since; older lives are let be."""
+    older = next_life(next_life(Ballot(), 10), 20)
+    newer = next_life(next_life(older, 30), 40)
+    many = Ballot()
+    for life in range(10, 10 + 10 * 2 * LIVES_MAX, 10):
+        many = next_life(many, life)
+
+    assert [forgotten(older, life) for life in (0, 10, 20, 30, 40)] == [False, False, False, True, True]
+    assert [forgotten(newer, life) for life in (0, 10, 20, 30, 40)] == [False] * 5
+    assert forgotten(newer, 35) is True
+    assert len(many.lives) == LIVES_MAX
+    assert [forgotten(many, life) for life in (10, many.lives[3], many.incarnation, many.incarnation + 1)] == [
+        False, False, False, True,
+    ]  # fmt: skip
+
+
+def test_a_ballot_of_the_previous_version_takes_the_lives_before_it_for_its_own() -> None:
+    """It did not keep them; an empty one, of a folder that was lost, does not."""
+    upgraded, lost = next_life(Ballot(incarnation=30), 40), next_life(Ballot(), 40)
+
+    assert [forgotten(upgraded, life) for life in (20, 30, 35, 40)] == [False, False, True, False]
+    assert [forgotten(lost, life) for life in (0, 20, 30, 40)] == [False, True, True, False]
 
 
 @pytest.mark.parametrize("value", [b"", b"\xc1", msgspec.msgpack.encode([2, 3]), msgspec.msgpack.encode([1, "three"])])

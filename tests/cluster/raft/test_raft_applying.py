@@ -250,8 +250,8 @@ def test_a_digest_is_looked_up_once_a_question() -> None:
     node.sent.clear()
     looks = []
     follower = wired["n2"].replica
-    digest_at = follower._digest_at
-    follower._digest_at = lambda index: looks.append(index) or digest_at(index)  # type: ignore[func-returns-value]
+    digest_at = follower.digest_at
+    follower.digest_at = lambda index: looks.append(index) or digest_at(index)  # type: ignore[func-returns-value]
     asked = follower._digest_asked
     for round_ in range(5):
         wired["n2"].hear(

@@ -251,6 +251,13 @@ def test_a_deposed_leader_does_not_stand_while_its_promise_holds() -> None:
 RECOVERING = Ballot(term=2, recovering=True, incarnation=7, born=True)
 
 
+def recovering_node() -> Node:
+    """It has been silent for long enough (E7)."""
+    node, clock = lone(start=opened(ballot=RECOVERING))
+    clock.now_s += 2.0
+    return node
+
+
 def test_a_recovering_node_gives_neither_vote_nor_pre_vote() -> None:
     """Its log may lack what it acknowledged; its twin is `test_a_vote_leaves_only_…`."""
     node, clock = lone(start=opened(ballot=RECOVERING))
@@ -275,10 +282,12 @@ def test_a_recovering_node_never_stands() -> None:
 
 def test_a_recovering_node_refuses_to_take_over() -> None:
     """TimeoutNow means a vote for itself."""
-    node, _ = follower(start=opened(ballot=RECOVERING))
+    node = recovering_node()
+    node.hear("n2", Append(3, 1, 0, 0, 0, 7, NO_ENTRIES))
     node.hear("n2", TimeoutNow(3))
     node.replica.tick()
 
+    assert node.replica.leader == "n2"
     assert node.replica.role == FOLLOWER
 
 
@@ -291,7 +300,7 @@ def recovering_append(*, life: int = 7, commit: int = 2, term: int = 3) -> Appen
 
 def test_recovering_ends_when_the_leader_s_committed_entry_is_durable_and_so_is_the_ballot() -> None:
     """Three steps: received, on the disk, said by a durable ballot."""
-    node, _ = lone(start=opened(ballot=RECOVERING))
+    node = recovering_node()
     node.sync_ballot()
     node.hear("n2", recovering_append())
     steps = [node.replica.recovering, node.writer.ballots[-1][1].recovering]
@@ -305,7 +314,7 @@ def test_recovering_ends_when_the_leader_s_committed_entry_is_durable_and_so_is_
 
 def test_the_end_of_recovering_is_written_once() -> None:
     """Further appends while that ballot is on its way write no other."""
-    node, _ = lone(start=opened(ballot=RECOVERING))
+    node = recovering_node()
     node.hear("n2", recovering_append())
     node.sync_log()
     count = len(node.writer.ballots)
@@ -325,7 +334,7 @@ def test_the_end_of_recovering_is_written_once() -> None:
 )
 def test_recovering_goes_on(message: Append, why: str) -> None:
     """Each condition alone keeps it."""
-    node, _ = lone(start=opened(ballot=RECOVERING))
+    node = recovering_node()
     node.hear("n2", message)
     node.sync()
     node.sync()
@@ -335,7 +344,7 @@ def test_recovering_goes_on(message: Append, why: str) -> None:
 
 def test_an_acknowledgement_says_recovering_until_the_clearing_is_durable() -> None:
     """The next node may be replaced only then."""
-    node, _ = lone(start=opened(ballot=RECOVERING))
+    node = recovering_node()
     node.sync_ballot()
     node.hear("n2", recovering_append())
     node.sync_log()

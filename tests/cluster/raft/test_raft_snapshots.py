@@ -9,7 +9,7 @@ import pytest
 from cluster.journal.ballot import Ballot
 from cluster.links.messages import Append, SnapshotAck, SnapshotPart, pack_entries
 from cluster.raft.progress import Mode
-from cluster.raft.snapshots import NO_SPACE, PIN_S, RESEND_S, _Receiving
+from cluster.raft.snapshots import NO_SPACE, PIN_S, RESEND_S, REWIND_S, _Receiving
 from cluster.state.machine import State
 from tests.cluster.raft.test_raft_leading import ack, leader
 from tests.cluster.raft.wiring import (
@@ -543,6 +543,23 @@ def test_parts_that_were_lost_are_sent_again() -> None:
     assert node.said(SnapshotPart)[0].offset == 0
 
 
+def test_answers_that_arrive_out_of_order_ask_for_the_window_once() -> None:
+    """Each earlier byte would be another window, and each part of that another answer; after a while it may again."""
+    node, clock = sending()
+    part = node.said(SnapshotPart)[0]
+
+    def said_after(*offsets: int) -> list[int]:
+        node.sent.clear()
+        for offset in offsets:
+            node.hear("n2", SnapshotAck(part.term, 9, part.snapshot_id, offset, done=False))
+        return [found.offset for found in node.said(SnapshotPart)]
+
+    assert said_after(30) == []
+    assert said_after(20, 10, 30, 10, 20) == [20]
+    clock.now_s += REWIND_S + 0.01
+    assert said_after(10) == [10]
+
+
 def test_who_leads_receives_nothing() -> None:
     """What was arriving is given up with the role."""
     entries = [(1, 0, entry_one()), (2, 1, an_entry(1, 1))]
@@ -556,3 +573,31 @@ def test_who_leads_receives_nothing() -> None:
 
     assert node.replica.is_leader
     assert (node.replica._receiving, node.store.arriving) == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("held", "bytes_max", "base"),
+    [(4, 1 << 30, 4), (10**6, 1 << 30, 12), (None, 1 << 30, 12), (4, 10, 12)],
+)
+def test_the_log_stays_for_a_backup_that_is_behind(held: int | None, bytes_max: int, base: int) -> None:
+    """Within its bounds; beyond them it is cut, and the sink gets a new base."""
+    node, clock = lone(peers=0)
+    clock.now_s += 5.0
+    for _ in range(10):
+        clock.now_s += 0.01
+        node.replica.tick()
+        node.sync()
+    while node.replica.applied_index < 12:
+        node.propose()
+        node.sync()
+        node.replica.tick()
+    node.replica.log_keep_entries = 0
+    node.replica.log_keep_bytes = bytes_max
+    node.replica.backed_up = lambda: held
+    assert node.replica.take_snapshot()
+    for _ in range(20):
+        clock.now_s += 0.01
+        node.replica.tick()
+        node.sync()
+
+    assert (node.replica.snapshot_index, node.log.base_index) == (12, base)
