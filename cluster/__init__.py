@@ -2,6 +2,26 @@
 
 from __future__ import annotations
 
+from .backup.backup import Backup, BackupSettings, SinkSettings
+from .backup.chain import RestoreError, Run, newest_gap
+from .backup.copying import Copied, copy, prune
+from .backup.format import NO_HASH
+from .backup.joining import Joining
+from .backup.layout import OccupiedError
+from .backup.line import claim_of
+from .backup.lines import lines, newest
+from .backup.order import Expected, MissingEndError, Order, Report, UnwitnessedError
+from .backup.ports import Policy as BackupPolicy
+from .backup.ports import Standing
+from .backup.recovering import Assessment, Recovering
+from .backup.renew import HELD_DEVICES, RESTORED, Change, Restored, Wish
+from .backup.restore import Point, Progress, Restore, Survey, choose, survey
+from .backup.restoring import Restoring
+from .backup.retention import removable
+from .backup.sinks.base import ConflictError, FencedError, Sink, SinkError, SinkRefusedError, UnknownStoreError
+from .backup.sinks.urls import open_sink
+from .backup.verify import Verified, Verifying, incomplete_bases
+from .backup.witness import Witness, read_witnesses
 from .clockshim import ShimRefusedError, clock_of
 from .coordinator import Seed, find_cluster, run_init
 from .errors import (
@@ -17,17 +37,19 @@ from .errors import (
     WrongKeyError,
 )
 from .files import read_file, write_file
-from .folder import FolderError
+from .folder import FolderError, lock_folder
 from .initialise import AlreadyInitialisedError
+from .keyring.envelope import SealConfig, read_seal
 from .keyring.seal import InvalidShareError, NewSeal, Unsealed, WrongSharesError, init_problem, open_envelope
+from .keyring.sealing import Sealer
 from .keyring.unsealers import static as static_seal
 from .keyring.unsealers.shamir import ShamirUnsealer
-from .links.certs import certificate_der, certificate_expiry, write_certificates
+from .links.certs import certificate_der, certificate_expiry, public_key_sha256, write_certificates
 from .links.transport import CallError, NotSentError, Tls, tls_contexts
 from .member import Member, MemberAddress, MemberSettings
 from .raft.chassis import Timing
 from .rehydrate import Rehydrate
-from .seams import Clock, SystemClock, SystemRandom
+from .seams import Clock, Disk, Random, SystemClock, SystemDisk, SystemRandom
 from .state import records, sweeps, write_ids
 from .state.machine import State
 from .state.records import (
@@ -57,45 +79,81 @@ from .values import ValueSealing
 
 __all__ = [
     "EVERYTHING",
+    "HELD_DEVICES",
+    "NO_HASH",
     "QUIET",
+    "RESTORED",
     "Accessor",
     "AlreadyInitialisedError",
+    "Assessment",
     "AuditDevice",
     "AuditHead",
+    "Backup",
+    "BackupPolicy",
+    "BackupSettings",
     "CallError",
+    "Change",
     "Clock",
     "Config",
+    "ConflictError",
+    "Copied",
     "DamagedError",
+    "Disk",
     "Draft",
     "Entry",
+    "Expected",
     "Fact",
+    "FencedError",
     "Floor",
     "FolderError",
     "InvalidShareError",
+    "Joining",
     "KeyringRecord",
     "Lease",
     "Member",
     "MemberAddress",
     "MemberSettings",
+    "MissingEndError",
     "Mount",
     "NewSeal",
     "NotInitialisedError",
     "NotLeaderError",
     "NotSentError",
+    "OccupiedError",
+    "Order",
     "OverloadedError",
+    "Point",
     "Policy",
+    "Progress",
+    "Random",
     "Record",
+    "Recovering",
     "Rehydrate",
+    "Report",
+    "Restore",
+    "RestoreError",
+    "Restored",
+    "Restoring",
+    "Run",
     "Salt",
+    "SealConfig",
     "SealedError",
+    "Sealer",
     "Secret",
     "Seed",
     "ShamirUnsealer",
     "ShimRefusedError",
+    "Sink",
+    "SinkError",
+    "SinkRefusedError",
+    "SinkSettings",
+    "Standing",
     "State",
     "StrongroomError",
+    "Survey",
     "Sweep",
     "SystemClock",
+    "SystemDisk",
     "SystemRandom",
     "Table",
     "Timing",
@@ -105,24 +163,45 @@ __all__ = [
     "Transaction",
     "UnavailableError",
     "UnknownOutcomeError",
+    "UnknownStoreError",
     "Unsealed",
+    "UnwitnessedError",
     "ValueSealing",
+    "Verified",
+    "Verifying",
     "Version",
     "View",
+    "Wish",
+    "Witness",
     "WriteId",
     "WrongKeyError",
     "WrongSharesError",
     "certificate_der",
     "certificate_expiry",
+    "choose",
+    "claim_of",
     "clock_of",
+    "copy",
     "find_cluster",
+    "incomplete_bases",
     "init_problem",
+    "lines",
+    "lock_folder",
     "look",
+    "newest",
+    "newest_gap",
     "open_envelope",
+    "open_sink",
+    "prune",
+    "public_key_sha256",
     "read_file",
+    "read_seal",
+    "read_witnesses",
     "records",
+    "removable",
     "run_init",
     "static_seal",
+    "survey",
     "sweeps",
     "tls_contexts",
     "version_key",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 PROFILE = "profile"
+RESTORING = "restoring"  # stands in a folder while a restore fills it
 
 
 class FolderError(StrongroomError):
@@ -45,3 +46,9 @@ def check_profile(disk: Disk, profile: str) -> None:
     elif found.decode("ascii", "replace").strip() != profile:
         known = found.decode("ascii", "replace").strip()
         raise FolderError(f"the data folder is of profile {known!r}, not {profile!r}")
+
+
+def check_whole(disk: Disk) -> None:
+    """No restore into the folder was interrupted. Raises FolderError."""
+    if read_file(disk, RESTORING) is not None:
+        raise FolderError("a restore into the data folder did not come to its end: run it again, it begins anew")

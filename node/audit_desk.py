@@ -242,8 +242,11 @@ class AuditDesk:
 
     async def after(self, request: RawRequest) -> None:
         """A2, everywhere: the change of a device is answered when the reachable members have followed."""
-        if not request.path.startswith("sys/audit/"):
-            return
+        if request.path.startswith("sys/audit/"):
+            await self.opened_everywhere()
+
+    async def opened_everywhere(self) -> None:
+        """The reachable members have followed the change of a device."""
         await self.settled()
         links = self._member.links
         if links is None:

@@ -13,6 +13,7 @@ from cluster import (
     DamagedError,
     FolderError,
     ShimRefusedError,
+    SinkRefusedError,
 )
 
 from .logs import configure
@@ -73,7 +74,7 @@ async def _serve(config: Config, read_again: Callable[[], Config] | None) -> int
     try:
         node = Node(config)
         await node.start()
-    except (OSError, DamagedError, FolderError, ShimRefusedError) as error:
+    except (OSError, DamagedError, FolderError, ShimRefusedError, SinkRefusedError) as error:
         log.critical("the node cannot start: %s", error)
         return 1
     if read_again is not None:

@@ -3,7 +3,8 @@
 A shell: makes certificates and configuration files, starts a child process per node, initialises and unseals through
 the API, prints what to paste, and ends the children when it ends. Everything is in one folder.
 Invariants: dev is written into every node's facts; keys and token stand in `<data>/dev-secrets.json`, mode 0600, in a
-folder of mode 0700 that belongs to us; a temporary folder is removed at the end.
+folder of mode 0700 that belongs to us; a temporary folder is removed at the end. All nodes share one backup sink,
+`<data>/backup.db`; `-restore` fills node folders that are gone from it, and touches no others.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from .cli.dev import DevOptions
 
 SECRETS = "dev-secrets.json"
+BACKUP = "backup.db"
 HOST = "127.0.0.1"
 START_S = 30.0
 POLL_S = 0.05
@@ -61,6 +64,11 @@ class Dev:
     temporary: bool
     nodes: list[DevNode] = field(default_factory=list)
     secrets: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def backup_url(self) -> str:
+        """The sink that all nodes share."""
+        return f"sqlite://{quote(str(self.data / BACKUP))}"
 
     # ---- files
     def prepare(self) -> None:
@@ -107,7 +115,26 @@ class Dev:
             f'[audit]\ndirectory = "{node.folder / "audit"}"\n'
             "[journal]\nsegment_bytes = 16777216\n"
             '[seal]\ntype = "shamir"\npeers = false\n'
+            f'[backup]\nsinks = [{{ name = "dev", url = "{self.backup_url}" }}]\n'
             '[log]\nformat = "text"\nlevel = "warning"\n'
+        )
+
+    def restore(self) -> None:
+        """The nodes' folders, which are gone, are those of a cluster from backup.db. Raises DevError."""
+        from .restore.dev import RestoreDevError, restore_dev
+
+        if not self.secrets:
+            raise DevError(f"{self.data / SECRETS} is gone, and with it the key of the backup")
+        folders = {node.node_id: node.folder / "data" for node in self.nodes}
+        configs = {node.node_id: node.folder / "node.toml" for node in self.nodes}
+        try:
+            report = restore_dev(self.backup_url, folders, configs, self.secrets["unseal_keys"])
+        except RestoreDevError as error:
+            raise DevError(str(error)) from None
+        self.secrets["root_token"] = report["root_token"] or self.secrets["root_token"]
+        _write(self.data / SECRETS, json.dumps(self.secrets, indent=1) + "\n")
+        print(  # noqa: T201 - for the person who typed it
+            f"strongroom dev: restored to index {report['index']} of {report['time']}", file=sys.stderr
         )
 
     # ---- processes
@@ -190,6 +217,8 @@ class Dev:
     def up(self) -> None:
         """Start, initialise if new, unseal, wait."""
         self.prepare()
+        if self.options.restore:
+            self.restore()
         for node in self.nodes:
             self.start(node)
         for node in self.nodes:
@@ -236,7 +265,7 @@ class Dev:
             ],
             "root_token": self.secrets["root_token"],
             "unseal_keys": self.secrets["unseal_keys"],
-            "backup": None,
+            "backup": self.backup_url,
             "ca_file": None,
         }
 
@@ -299,6 +328,7 @@ def _say(dev: Dev) -> None:
         "  strongroom kv get secret/hello",
         "",
         f"  data: {dev.data}",
+        f"  backup: {dev.backup_url}",
     ]
     lines += [f"  {node.node_id}: {node.api}  pid {node.process.pid if node.process else '-'}" for node in dev.nodes]
     if others:

@@ -20,6 +20,8 @@ from .outcomes import AuditFailedError, answer_of
 from .request import Answer, Operation, RawRequest, RawResponse, Refusal
 
 if TYPE_CHECKING:
+    from .adoption import Adoption
+    from .backup_desk import BackupDesk
     from .cluster_seal import ClusterSeal
     from .flow import Flow
     from .metrics import Metrics
@@ -42,6 +44,8 @@ class LocalPaths:
         status: Status,
         flow: Flow,
         metrics: Metrics,
+        backups: BackupDesk,
+        adoption: Adoption,
         *,
         open_metrics: bool,
     ) -> None:
@@ -51,6 +55,8 @@ class LocalPaths:
         self._status = status
         self._flow = flow
         self._metrics = metrics
+        self._backups = backups
+        self._adoption = adoption
         self._open_metrics = open_metrics
         self._handlers: dict[str, Handler] = {
             "sys/init": self._init,
@@ -63,6 +69,9 @@ class LocalPaths:
             "sys/ha-status": self._ha_status,
             "sys/metrics": self._metrics_path,
             "strongroom/status": self._own_status,
+            "strongroom/adopt": self._adopt,
+            "strongroom/backup/status": self._backup_status,
+            "strongroom/backup/trigger": self._backup_trigger,
             "/livez": self._live,
             "/readyz": self._ready,
             "/startupz": self._started,
@@ -182,6 +191,41 @@ class LocalPaths:
 
         async def do(_request: RawRequest) -> Answer:
             return Answer(data=self._status.status())
+
+        return await self._flow.judged(request, do)
+
+    async def _adopt(self, request: RawRequest) -> RawResponse:
+        if request.method not in UPDATES:
+            raise unsupported_operation()
+        if not self._member.is_leader and request.forwarded_from is None and self._member.replica is not None:
+            return await self._flow.elsewhere(request)
+
+        async def do(asked: RawRequest) -> Answer:
+            return await self._adoption.adopt(audit=_object(asked).get("audit") is not False)
+
+        return await self._flow.judged(request, do)
+
+    async def _backup_status(self, request: RawRequest) -> RawResponse:
+        if request.method != "GET":
+            raise unsupported_operation()
+
+        async def do(_request: RawRequest) -> Answer:
+            return self._backups.status()
+
+        return await self._flow.judged(request, do)
+
+    async def _backup_trigger(self, request: RawRequest) -> RawResponse:
+        """On the node that writes the sinks: the leader, for shared ones."""
+        if request.method not in UPDATES:
+            raise unsupported_operation()
+        if not self._member.is_leader and request.forwarded_from is None and self._member.replica is not None:
+            return await self._flow.elsewhere(request)
+
+        async def do(asked: RawRequest) -> Answer:
+            sink = _object(asked).get("sink", "")
+            if not isinstance(sink, str):
+                raise Refusal(400, "sink must be the name of a backup sink")
+            return self._backups.trigger(sink)
 
         return await self._flow.judged(request, do)
 

@@ -27,9 +27,11 @@ from cluster import (
     records,
 )
 
+from .adoption import Adoption
 from .at_once import AtOnce
 from .audit_desk import AuditDesk
 from .auth.token_engine import TokenEngine
+from .backup_desk import BackupDesk
 from .cluster_seal import ClusterSeal
 from .config.document import FIELDS, split_address
 from .engines.kv1 import KvV1
@@ -88,6 +90,8 @@ class Node:
         self.status = Status(self.member, self.desk)
         self.audit = AuditDesk(self.member, config)
         self.desk.audit_status = self.audit.status
+        self.backups = BackupDesk(self.member, config)
+        self.status.backups = self.backups.standings
         self._engines = self._make_engines()
         self.registry = Registry(self._engine_for)
         self.write_ids = WriteIds(self._sealing, self.member.random.bytes, config.dedupe.window_s)
@@ -100,9 +104,12 @@ class Node:
         self.flow = Flow(self.member, self.registry, self.audit, self.write_ids, self.indexes, self.forwarder.forward)
         self.member.on_call = self.audit.call
         self.forwarder.handler = self._forwarded
+        self.forwarder.give = lambda request: self.write_ids.give(request, self.member.now_ns())
         self.metrics = Metrics(self.member, self._root_tokens)
         self.metrics.audit_failures = lambda: {one.path: one.failures_total for one in self.audit.broker.statuses()}
         self.flow.metrics = self.metrics
+        adoption = Adoption(self.member, self.audit)
+        self.status.not_adopted = adoption.waiting
         self.local = LocalPaths(
             self.member,
             self.desk,
@@ -110,6 +117,8 @@ class Node:
             self.status,
             self.flow,
             self.metrics,
+            self.backups,
+            adoption,
             open_metrics=config.metrics.unauthenticated,
         )
         hot = HotReads(self.member, self.registry, self.flow.judge, self.indexes, self.metrics)
@@ -127,7 +136,7 @@ class Node:
         self.rehydrate.on_event = self.security.record
         self.desk.on_event = self._desk_event
         self.member.on_unsealed = self._unsealed
-        self.member.on_sealed = self.registry.forget
+        self.member.on_sealed = self._sealed
         self.member.state_listeners.append(self._state_replaced)
         self.servers: list[HttpServer] = []
         self._contexts: list[tuple[ssl.SSLContext, str, str]] = []
@@ -170,7 +179,12 @@ class Node:
         self.member.view.listeners.append(self.cluster_seal.on_change)
         self.cluster_seal.opened(by_shares=self.desk.by_shares)
         self.audit.forget()
+        self.backups.opened()
         self.member.running.on_lead = self._leads
+
+    def _sealed(self) -> None:
+        self.registry.forget()
+        self._spawn(self.backups.closed())
 
     def _state_replaced(self, state: Any) -> None:
         self.registry.forget()
@@ -328,8 +342,10 @@ class Node:
         """See the module's paragraph."""
         for task in self._tasks:
             task.cancel()
+        await self.backups.flush()
         await self.member.hand_over()
         for server in self.servers:
             await server.stop(self.config.limits.drain_timeout_s)
         await self.audit.close()
+        await self.backups.closed()
         await self.member.stop()

@@ -14,11 +14,12 @@ from .request import RawResponse, Refusal
 from .version import BUILD_DATE, PRODUCT_VERSION, VAULT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .seal_desk import SealDesk
 
 NS = 1_000_000_000
+NOT_ADOPTED = "restored, not adopted: no audit device is enabled until `strongroom operator adopt`"
 _CODES = {
     "uninitcode": 501,
     "sealedcode": 503,
@@ -50,6 +51,8 @@ class Status:
     def __init__(self, member: Member, desk: SealDesk) -> None:
         self._member = member
         self._desk = desk
+        self.backups: Callable[[], list[dict[str, Any]]] = list
+        self.not_adopted: Callable[[], bool] = bool
 
     def config(self) -> Config | None:
         """The cluster's facts; None while sealed."""
@@ -191,15 +194,30 @@ class Status:
             return [f"the node is sealed{extra}: run `strongroom operator unseal` until the threshold is reached"]
         why = []
         replica = member.running
-        if self.leader_id() is None:
+        stuck = self._nobody_may_lead()
+        if stuck:
+            why.append(stuck)
+        elif self.leader_id() is None:
             why.append("no leader is known: check that a majority of the members runs, is unsealed and is reachable")
-        if replica.recovering:
+        if replica.recovering and not stuck:
             why.append("the node lost a part of its log and is being brought up by the leader: wait")
         if not replica.clock_is_sane:
             why.append(f"the wall clock is {member.clock_skew_s:.1f} s off the members' median: set the clock")
         if not replica.space_ok:
             why.append("the disk is full: free space, the node goes on by itself")
         return why
+
+    def _nobody_may_lead(self) -> str:
+        """The sentence of a cluster whose majority lost its memory, else empty."""
+        member = self._member
+        lost = member.recovering_members
+        if self.leader_id() is not None or len(member.settings.members) - len(lost) >= member.running.quorum:
+            return ""
+        return (
+            f"a majority of the members lost its log or a part of it ({', '.join(lost)}): nobody may lead, because "
+            "what was answered could be missing. This version cannot go on from there: keep the folders, or remove "
+            "those of all members and run `strongroom operator init` to begin anew with nothing stored"
+        )
 
     def status(self) -> dict[str, Any]:
         """strongroom/status, of this node. Raises SealedError."""
@@ -231,9 +249,9 @@ class Status:
             "recovering": replica.recovering,
             "lease_ms": None,
             "members": self.members(),
-            "backup": [],
+            "backup": self.backups(),
             "audit": self._desk.audit_status(),
-            "why": self.why(),
+            "why": [*self.why(), *([NOT_ADOPTED] if self.not_adopted() else [])],
             "version": PRODUCT_VERSION,
             "formats": [1],
         }

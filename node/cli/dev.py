@@ -26,6 +26,7 @@ class DevOptions:
     port_base: int = 8200  # API ports from here, ten apart; the peer port is one above each
     json: bool = False  # one line on stdout when ready
     restart: bool = False  # a node that died is started again
+    restore: bool = False  # node folders that are gone come back from the backup
 
 
 @click.command("dev", cls=Command, context_settings=HELP_NAMES)
@@ -39,8 +40,8 @@ class DevOptions:
 @option("--restore", is_flag=True, help="bring a cluster back from its backup")
 def dev(nodes: int, data: Path | None, port_base: int, json: bool, restart: bool, restore: bool) -> int:
     """Run a whole cluster on loopback, unsealed, with KV version 2 at secret/. Never for real secrets."""
-    if restore:
-        raise LocalError("dev -restore is not available in this version\nnext: start without it for a new cluster")
-    options = DevOptions(nodes, data.absolute() if data else None, port_base, json, restart)
+    if restore and data is None:
+        raise LocalError("dev -restore needs -data DIR, the folder that holds backup.db and dev-secrets.json")
+    options = DevOptions(nodes, data.absolute() if data else None, port_base, json, restart, restore)
     run: Callable[[DevOptions], int] = importlib.import_module("node.dev").run
     return run(options)

@@ -13,10 +13,11 @@ operator = LazyGroup(
         "seal": ("operator_seal", "seal", "seal this node, or the whole cluster"),
         "step-down": ("operator_peers", "step_down", "make the leader hand over"),
         "raft": ("operator", "raft", "look at the members"),
+        "adopt": ("operator_adopt", "adopt", "say that a restored cluster is the one from now on"),
+        "recover": ("operator_recover", "recover", "go on from what survived the loss of a majority"),
         "certs": ("operator_peers", "certs", "make the node CA and node certificates"),
     },
     absent={
-        "recover": "is not available in this version; next: bring back a majority of the members",
         "rekey": "is not available in this version; the keys of `operator init` stay valid",
         "generate-root": "is not available in this version; next: use a root token you still have",
     },

@@ -135,7 +135,6 @@ def _absent(config: Config) -> Iterator[str]:
     """What this version does not do is refused, because a setting that does nothing is believed to work."""
     absent = {
         'seal: type "transit"': config.seal.type == "transit",
-        "backup: sinks": bool(config.backup.sinks),
         "api: cert_address": bool(config.api.cert_address),
         "trace: enabled": config.trace.enabled,
     }

@@ -152,6 +152,7 @@ _SUDO_EXACT = {
     "auth/token/accessors": _ALL,
     "auth/token/revoke-orphan": _ALL,
     "pki/root": _ALL,
+    "strongroom/adopt": _ALL,
     "strongroom/backup/prune": _ALL,
     "strongroom/backup/restore": _ALL,
     "sys/audit": _ALL,

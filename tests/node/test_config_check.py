@@ -186,7 +186,7 @@ def test_a_rule_lets_one_configuration_pass_and_objects_to_another(base, good, b
     assert "planted" not in objections
 
 
-# the profile's base, the sink, the sentence; None = no objection but that sinks are not there yet
+# the profile's base, the sink, the sentence; None = no objection
 SINKS = [
     (DEV, sink("sqlite:///var/b.db"), None),
     (DEV, sink("sqlite:///var/b.db", scope="local", required=False), None),
@@ -207,6 +207,10 @@ SINKS = [
     (PRODUCTION, sink("s3://bucket?secret_access_key=planted"), "url must not hold a password"),
     (PRODUCTION, sink("s3:///prefix"), "url must name a bucket"),
     (PRODUCTION, sink("s3://bucket?endpoint=http://h"), "endpoint must be https"),
+    (DEV, sink("s3://bucket?endpoint=http://h"), "endpoint must be https"),
+    (DEV, sink("s3://bucket?endpoint=http://127.0.0.1:8333"), None),
+    (PRODUCTION, sink("s3://bucket?endpoint=http://127.0.0.1:8333"), "endpoint must be https"),
+    (PRODUCTION, sink("s3://bucket?endpoint=https://[planted"), "url cannot be read"),
     (PRODUCTION, sink("s3://bucket", scope="local"), "scope local is for a file of this node"),
     (PRODUCTION, sink("planted://x"), "url must begin with sqlite:, postgresql:, s3: or memory:"),
     (PRODUCTION, sink("postgresql://[planted"), "url cannot be read"),
@@ -221,9 +225,8 @@ def test_a_sink_is_safe_or_refused(base, changes, sentence):
     objections = problems(made(base, changes))
 
     assert "planted" not in "\n".join(objections)
-    assert objections[-1] == "backup: sinks is not available in this version; leave it out"
-    assert [text for text in objections[:-1] if (sentence or "") in text] == objections[:-1]
-    assert len(objections) == (1 if sentence is None else 2)
+    assert [text for text in objections if (sentence or "") in text] == objections
+    assert len(objections) == (0 if sentence is None else 1)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pickle
 import msgspec
 import pytest
 
+from cluster.backup.sealed import BackupSealer
 from cluster.errors import SealedError
 from cluster.keyring import Keyring, Sealer, Secret, UnsealProgress, initialise, wipe
 from cluster.keyring.purposes import MacKey
@@ -33,7 +34,7 @@ def _holders(fixed_random):
     term = new.keyring._terms[new.keyring.active_term_id]
     holders = [new, new.keyring, term, sealer, sealer._entries, sealer._entries.own, unsealer, unsealer.progress]
     secrets = [bytes(new.root_key), bytes(term.key), *map(bytes, new.shares), *map(bytes, new.keyring._macs.values())]
-    return [*holders, unsealed, asking], secrets
+    return [*holders, unsealed, asking, BackupSealer(new.keyring, fixed_random)], secrets
 
 
 def test_every_secret_type_of_the_room_is_covered_here(holders):

@@ -1,0 +1,286 @@
+"""One sink's half of the backup: claims it, learns how far it reaches, and sends what is applied behind that.
+
+A shell: it awaits the sink and the clock, and asks a Source for everything else. It holds a position, not a queue:
+while a sink is away nothing grows here, and what has left the log meanwhile is made good by a new base.
+
+Invariants
+  P1  claim first, read the position second, append third; on any doubt all three again
+  P2  an object whose storing has an unknown outcome is never sent again before the position was read
+  P3  a sink that disagrees with what this cluster knows of it is not followed: it is said loudly, and a base begins
+  P4  `confirmed` only ever names entries that the sink answered for, durably
+Source: docs/backup.md; docs/decisions/0009-backups-are-a-chain-of-facts.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import SealedError
+from . import retry
+from .bases import head_of_base, objects_of_base
+from .format import Header, Kind, encode_entries, parse
+from .gather import GapError
+from .ports import Policy, Source, Standing
+from .retention import removable
+from .sinks.base import ConflictError, FencedError, Position, SinkError, SinkRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from ..seams import Clock, Random
+    from .format import Parsed
+    from .ports import Base
+    from .sinks.base import Claim, Sink
+
+T = TypeVar("T")
+log = logging.getLogger("strongroom.backup")
+
+IDLE_S = 0.5
+PART_ATTEMPTS = 6
+REMOVED_AT_ONCE = 200
+
+
+class Pipeline:
+    """See the module's paragraph. `on_confirmed` is called after each batch."""
+
+    def __init__(
+        self, name: str, sink: Sink, source: Source, policy: Policy, clock: Clock, random: Random,
+        on_confirmed: Callable[[Position], None] = lambda _position: None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.sink = sink
+        self.standing = Standing(name, sink.url)
+        self._source = source
+        self._policy = policy
+        self._clock = clock
+        self._random = random
+        self._on_confirmed = on_confirmed
+        self._progressed = False  # since the last failure
+        self.base_wanted = False  # an operator asked for one
+        self.urgent = False  # writes wait for this sink's word: a batch is closed as soon as it holds anything
+
+    # ---- for ever
+    async def run(self) -> None:
+        """Sends until it is cancelled. Raises nothing else."""
+        attempt = 0
+        try:
+            while True:
+                claim = self._source.claim()
+                if claim is None:
+                    self.standing.claimed = False
+                    await self._source.changed(IDLE_S)
+                    continue
+                try:
+                    await self._lead(claim)
+                    attempt = 0
+                except SealedError:
+                    await self._source.changed(IDLE_S)
+                except FencedError as error:
+                    self._failed(error)
+                    await self._source.changed(IDLE_S)
+                except (SinkError, ConflictError, TimeoutError) as error:
+                    progressed = self._failed(error)
+                    attempt = 1 if progressed else attempt + 1
+                    refused = isinstance(error, SinkRefusedError)
+                    await asyncio.sleep(retry.delay_s(attempt, self._random.uniform(), refused=refused))
+        finally:
+            await self.sink.close()
+
+    def _failed(self, error: Exception) -> bool:
+        """Whether anything was stored since the last failure."""
+        standing = self.standing
+        text = str(error) or f"no answer within {self._policy.timeout_s:g} s"
+        if text != standing.error:
+            level = logging.ERROR if isinstance(error, (SinkRefusedError, ConflictError)) else logging.WARNING
+            log.log(level, "backup %s: %s", self.name, text)
+        standing.error = text
+        standing.claimed = False
+        standing.retries += 1
+        progressed, self._progressed = self._progressed, False
+        return progressed
+
+    # ---- one claim
+    async def _lead(self, claim: Claim) -> None:
+        """Returns when the claim is over."""
+        position = await self._take(claim)
+        while self._source.claim() == claim:
+            try:
+                position = await self._step(claim, position)
+            except GapError as error:
+                self._alarm(str(error))
+                position = None
+
+    async def _step(self, claim: Claim, position: Position | None) -> Position | None:
+        """The position behind whatever is due next. Raises GapError."""
+        if position is None or self._wants_base(position):
+            return await self._send_base(claim, position)
+        sent = await self._send_batch(claim, position)
+        if sent is None:
+            await self._source.changed(self._policy.interval_s)
+            return position
+        return sent
+
+    async def _take(self, claim: Claim) -> Position | None:
+        """P1, P3: the position to go on from; None: a base must begin."""
+        await self._call(self.sink.open())
+        await self._call(self.sink.begin(self._source.generation()))
+        found = await self._call(self.sink.claim(claim))
+        known = self._source.known(self.name)
+        self.standing.claimed = True
+        if known is not None and (found is None or found.last < known.last):
+            self._alarm(f"the sink reaches {0 if found is None else found.last}, but held {known.last} before")
+            return None
+        if known is not None and found is not None and _differs(found, known):
+            self._alarm(f"the sink has another batch at {known.last} than was stored there")
+            return None
+        if found is not None and found.last > self._source.applied_index():
+            raise SinkRefusedError(f"the sink reaches {found.last}, beyond anything this cluster has: restore it first")
+        if found is not None:
+            self._confirm(found)
+        return found
+
+    def _alarm(self, text: str) -> None:
+        log.error("backup %s: %s; a new base begins", self.name, text)
+        self.standing.alarms = [*self.standing.alarms[-9:], text]
+
+    # ---- batches
+    async def _send_batch(self, claim: Claim, position: Position, boundary: int = 0) -> Position | None:
+        """The position behind one more batch; None if there is nothing to send yet. Raises GapError."""
+        source, policy = self._source, self._policy
+        waiting = source.applied_index() - position.last
+        if waiting <= 0:
+            self.standing.behind_since_s = None
+            self.standing.error = ""
+            return None
+        if self.standing.behind_since_s is None:
+            self.standing.behind_since_s = self._clock.boot()
+        await self._fill(claim, position, boundary)
+        found = source.gather(
+            position.last + 1, entries_max=policy.entries_max, bytes_max=policy.bytes_max, boundary=boundary
+        )
+        if found is None:
+            return None
+        sealer = source.sealer()
+        header = Header(
+            generation=claim.generation, kind=Kind.BATCH, first=found.first, last=found.last, term=found.term,
+            from_ns=position.time_ns, time_ns=max(found.time_ns, position.time_ns), previous=position.hash, base=b"",
+            part=0, final=True, fresh=False, place=sealer.place(), node_id=source.node_id,
+            envelope=source.envelope() if found.rekeyed else b"",
+        )  # fmt: skip
+        data = sealer.seal(header, encode_entries(found.first, found.entries, found.digest))
+        parsed = parse(data)
+        await self._call(self.sink.store(claim, data, parsed))
+        self.standing.batches += 1
+        self.standing.bytes += len(data)
+        sent = position._replace(last=found.last, hash=parsed.hash, time_ns=header.time_ns, fresh=False)
+        self._confirm(sent)
+        return sent
+
+    async def _fill(self, claim: Claim, position: Position, boundary: int) -> None:
+        """Wait a little for more entries, unless there are enough or somebody waits for these."""
+        since = self.standing.behind_since_s
+        assert since is not None
+        end = since + self._policy.interval_s
+        while not boundary and not self.urgent and self._source.claim() == claim:
+            left_s = end - self._clock.boot()
+            if left_s <= 0 or self._source.applied_index() - position.last >= self._policy.entries_max:
+                return
+            await self._source.changed(left_s)
+
+    def _confirm(self, position: Position) -> None:
+        self._progressed = True
+        standing = self.standing
+        standing.confirmed = position
+        standing.confirmed_s = self._clock.boot()
+        standing.behind_since_s = None
+        standing.error = ""
+        self._on_confirmed(position)
+
+    # ---- bases
+    def _wants_base(self, position: Position) -> bool:
+        policy = self._policy
+        behind = self._source.applied_index() - position.base_index
+        if self.base_wanted or not position.base_index:
+            return True
+        age_ns = self._source.now_ns() - position.base_time_ns
+        return behind >= policy.base_entries or (behind > 0 and age_ns >= policy.base_period_s * 1e9)
+
+    async def _send_base(self, claim: Claim, position: Position | None) -> Position | None:
+        """A complete base is stored; the position to go on from: behind the batches, or behind the base."""
+        base = self._source.base()
+        try:
+            while position is not None and position.last < base.index:
+                sent = await self._send_batch(claim, position, boundary=base.index)
+                if sent is None or self._source.claim() != claim:
+                    return position
+                position = sent
+            follows = None if position is None or position.last != base.index else position
+            final_hash = await self._send_parts(claim, base, follows)
+        finally:
+            base.abort()
+        if final_hash is None:
+            return position
+        self.standing.bases += 1
+        self.standing.base_index, self.standing.base_parts = base.index, 0
+        self.base_wanted = False
+        behind = follows or Position(base.index, final_hash, base.time_ns, fresh=True)
+        behind = behind._replace(base_index=base.index, base_time_ns=base.time_ns)
+        self._confirm(behind)
+        await self._retain(claim)
+        return behind
+
+    async def _retain(self, claim: Claim) -> None:
+        """What retention does not keep is gone, where this role may remove; `backup prune` does it elsewhere."""
+        policy = self._policy
+        try:
+            stored = [one async for one in self.sink.objects(claim.generation)]
+            going = removable(stored, self._source.now_ns(), keep_bases=policy.keep_bases, keep_days=policy.keep_days)
+            for at in range(0, len(going), REMOVED_AT_ONCE):
+                await self._call(self.sink.remove(claim, going[at : at + REMOVED_AT_ONCE]))
+        except SinkRefusedError as error:
+            log.info("backup %s: nothing is removed: %s", self.name, error)
+
+    async def _send_parts(self, claim: Claim, base: Base, follows: Position | None) -> bytes | None:
+        """Hash of the final part; None if the claim ended before."""
+        source = self._source
+        head = head_of_base(
+            claim.generation, base.index, base.term, base.time_ns, follows=None if follows is None else follows.hash,
+            envelope=source.envelope(), node_id=source.node_id, random=self._random,
+        )  # fmt: skip
+        final_hash = None
+        for data, parsed in objects_of_base(head, base.chunks(), source.sealer):
+            await self._store_part(claim, data, parsed)
+            self._progressed = True
+            self.standing.bytes += len(data)
+            self.standing.base_parts = parsed.header.part + 1
+            if parsed.header.final:
+                final_hash = parsed.hash
+            elif source.claim() != claim:
+                return None
+        return final_hash
+
+    async def _store_part(self, claim: Claim, data: bytes, parsed: Parsed) -> None:
+        """One part is stored, tried several times: storing it twice is storing it once, and a base is long."""
+        for attempt in range(1, PART_ATTEMPTS + 1):
+            try:
+                return await self._call(self.sink.store(claim, data, parsed))
+            except SinkRefusedError:
+                raise
+            except (SinkError, TimeoutError):
+                if attempt == PART_ATTEMPTS:
+                    raise
+                self.standing.retries += 1
+                await asyncio.sleep(retry.delay_s(attempt, self._random.uniform()))
+        return None
+
+    async def _call(self, call: Coroutine[Any, Any, T]) -> T:
+        """One call of the sink, within its time. Raises TimeoutError: what became of it is not known."""
+        async with asyncio.timeout(self._policy.timeout_s):
+            return await call
+
+
+def _differs(found: Position, known: Position) -> bool:
+    """Whether the sink shows another batch than was confirmed. A fresh base is ours to begin at any index."""
+    return found.last == known.last and not found.fresh and found.hash != known.hash

@@ -1,0 +1,31 @@
+"""`backup status`: how far each sink is, as a running node says it; and what a restore can be told to expect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .output import columns, remark
+from .session import api_command
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+@api_command("status")
+def status(session: Session) -> int:
+    """Show each sink: how far it reaches, what is missing, its error. Ends with 2 if a sink has one.
+
+    Keep a line of "Expect" outside the cluster: with -expect a restore finds out whether a sink lost its end.
+    """
+    reply = session.call("GET", "strongroom/backup/status")
+    sinks: list[dict[str, Any]] = reply.data.get("sinks") or []
+    rows = [
+        [one.get("sink"), one.get("index"), one.get("lag_entries"), one.get("lag_s"), one.get("error") or "-"]
+        for one in sinks
+    ]
+    table = columns(rows, ("Sink", "Index", "Lag (entries)", "Lag (s)", "Error"))
+    table += "".join(f"\nExpect of {one.get('sink')}: {one['expect']}" for one in sinks if one.get("expect"))
+    session.output.data(reply.body, reply.data, table.rstrip("\n") + "\n")
+    if not sinks:
+        remark("no backup sink is configured: if all nodes are lost, everything is")
+    return 2 if any(one.get("error") for one in sinks) else 0

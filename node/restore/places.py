@@ -1,0 +1,104 @@
+"""Sinks named on the command line or in a configuration: opened, and the one that reaches furthest chosen.
+
+A shell. Invariants
+  P1  a file that is not there is not made by whoever only wants to read it
+  P2  every sink that is named must answer: what one that does not would have shown is not known
+Source: docs/backup.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from cluster import RestoreError, SinkRefusedError, lines, newest, open_sink, survey
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from cluster import Run, Sink, Survey
+
+TIMEOUT_S = 30.0
+
+
+class Place(NamedTuple):
+    """One sink as it was named; `name` as the configuration calls it, or empty."""
+
+    url: str
+    password: str | None = None
+    name: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Place {self.name}>"
+
+
+class Found(NamedTuple):
+    """An open sink and what it shows."""
+
+    place: Place
+    sink: Sink
+    surveys: list[Survey]
+
+
+def sink_at(place: Place, *, new: bool = False) -> Sink:
+    """The sink, not yet open (P1). Raises SinkRefusedError."""
+    sink = open_sink(place.url, password=place.password, timeout_s=TIMEOUT_S)
+    if not new and place.url.startswith("sqlite:") and not Path(unquote(urlsplit(place.url).path)).exists():
+        raise SinkRefusedError(f"{sink.url}: there is no such file")
+    return sink
+
+
+@asynccontextmanager
+async def opened(place: Place, *, new: bool = False) -> AsyncIterator[Sink]:
+    """The sink, open inside. Raises SinkError."""
+    sink = sink_at(place, new=new)
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await sink.open()
+        yield sink
+    finally:
+        await sink.close()
+
+
+@asynccontextmanager
+async def all_found(places: Sequence[Place]) -> AsyncIterator[list[Found]]:
+    """Every sink with what it shows (P2). Raises SinkError."""
+    sinks = [sink_at(place) for place in places]
+    try:
+        found = []
+        for place, sink in zip(places, sinks, strict=True):
+            await sink.open()
+            found.append(Found(place, sink, await survey(sink)))
+        yield found
+    finally:
+        for sink in sinks:
+            await sink.close()
+
+
+def furthest(found: Sequence[Found], generation: bytes | None, *, unled: bool = False) -> tuple[Found, Survey]:
+    """Of the named generation, or of the one that is meant, the sink that reaches furthest. Pure.
+
+    `unled`: see lines.newest. Raises RestoreError.
+    """
+    if generation is None:
+        every = [(survey.generation, survey.runs) for one in found for survey in one.surveys]
+        if not every:
+            raise RestoreError("no backup is stored there")
+        generation = newest(lines(every), unled=unled).id
+    usable = [
+        (one, survey)
+        for one in found
+        for survey in one.surveys
+        if survey.runs and survey.generation.generation == generation
+    ]
+    if not usable:
+        raise RestoreError("nothing of such a generation can be restored from there")
+    return max(usable, key=lambda pair: last_run(pair[1]).last)
+
+
+def last_run(shown: Survey) -> Run:
+    """The run that reaches furthest; there must be one."""
+    return max(shown.runs, key=lambda run: (run.last, run.first))
