@@ -139,9 +139,11 @@ def test_a_library_stays_in_its_place(library: str, places: tuple[str, ...]) -> 
     assert offenders(PRODUCT, library, except_under=places) == []
 
 
-def test_the_simulator_talks_to_the_lower_room_only() -> None:
-    """It runs the product's Raft, not its HTTP."""
-    assert offenders(("chaos/sim",), "node") == []
+def test_the_simulator_runs_the_request_path_without_its_edge() -> None:
+    """Raft below, and in its workload what a request goes through: no HTTP, no process, no command line."""
+    assert offenders(("chaos/sim",), "node", except_under=("chaos/sim/workload",)) == []
+    edges = ("node.http", "node.service", "node.build", "node.dev", "node.cli", "node.config")
+    assert [found for edge in edges for found in offenders(("chaos/sim",), edge)] == []
 
 
 @pytest.mark.parametrize("forbidden", ["pickle", "cPickle", "_pickle", "shelve", "marshal", "dill"])

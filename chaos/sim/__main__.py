@@ -3,38 +3,57 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
-import time
-from collections import Counter
+from pathlib import Path
 
+from .campaign import Job, campaign, work
+from .options import CONFIGS, expand
 from .run import run
+from .scripts import SCRIPTS
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m chaos.sim", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay this one")
+    parser.add_argument("--trace", action="store_true", help="and print what happened")
+    parser.add_argument("--seeds", type=int, default=200, help="how many")
+    parser.add_argument("--first", type=int, default=1, help="the first of them")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    parser.add_argument("--config", choices=sorted(CONFIGS), help="this configuration for every seed")
+    parser.add_argument("--script", choices=sorted(SCRIPTS), help="this attack in every seed")
+    parser.add_argument("--json", type=Path, help="write all counts to this file")
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def main() -> int:
     """Run and print."""
-    parser = argparse.ArgumentParser(prog="python -m chaos.sim", description=__doc__)
-    parser.add_argument("--seed", type=int, help="replay this one")
-    parser.add_argument("--seeds", type=int, default=200, help="how many")
-    parser.add_argument("--first", type=int, default=1, help="the first of them")
-    parser.add_argument("--trace", action="store_true", help="print what happened")
-    arguments = parser.parse_args()
-    first, count = (arguments.first, arguments.seeds) if arguments.seed is None else (arguments.seed, 1)
-    seeds = range(first, first + count)
-    begun = time.perf_counter()
-    stats: Counter[str] = Counter()
-    bad = 0
-    for seed in seeds:
-        world = run(seed, trace=arguments.trace)
-        stats.update(world.stats)
-        if world.trace_lines is not None:
-            print("\n".join(world.trace_lines))
-        if world.violations or arguments.seed is not None:
-            print(f"seed {seed}: {'; '.join(world.violations) or 'everything held'}\n  {world.options}")
-        bad += bool(world.violations)
-    seconds = time.perf_counter() - begun
-    print(f"{len(seeds)} seeds, {bad} with a violation, {len(seeds) / seconds:.1f} seeds/s")
-    print(", ".join(f"{name} {count}" for name, count in sorted(stats.items())))
-    return 1 if bad else 0
+    arguments = _arguments()
+    if arguments.seed is not None:
+        return _replay(arguments)
+    job = Job(arguments.first, arguments.seeds, max(1, arguments.jobs), arguments.config, arguments.script)
+    if arguments.worker is not None:
+        work(job, arguments.worker)
+        return 0
+    report = campaign(job)
+    print("\n".join(report.table()))
+    rates = ", ".join(f"{rate:.1f} with {nodes} nodes" for nodes, rate in report.rates().items())
+    print(f"{job.count} seeds, {len(report.failures)} with a violation; seeds/s per core: {rates}")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(report.as_json(), indent=1), encoding="utf-8")
+    return 1 if report.failures else 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    options = expand(arguments.seed, arguments.config, arguments.script)
+    world = run(arguments.seed, options=options, trace=arguments.trace)
+    if world.trace_lines is not None:
+        print("\n".join(world.trace_lines))
+    print(f"seed {arguments.seed}: {'; '.join(world.violations) or 'everything held'}\n  {options}")
+    print(", ".join(f"{name} {count}" for name, count in sorted(world.stats.items())))
+    return 1 if world.violations else 0
 
 
 if __name__ == "__main__":

@@ -19,12 +19,18 @@ from cluster.state.tables import EVERYTHING, Table
 from .disks import Disks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cluster.keyring.sealing import Sealer
     from cluster.links.messages import Message
+    from cluster.raft.boot import Opened
     from cluster.raft.replica import Replica
 
     from .member import SimMember
     from .world import World
+
+MARKER = b"only-the-keys-make-this-readable"
+"""Every value, and every key that clients write, contains it: found on a platter or in a message, it is a leak."""
 
 
 class Checks:
@@ -37,10 +43,13 @@ class Checks:
         self.history: dict[int, tuple[int, bytes]] = {}  # index → (term, command) as first applied anywhere
         self.applied_in: dict[int, int] = {}  # index → term of the node that applied it first
         self.highest = 0
-        self.digests: dict[int, int] = {}
+        self.digests: dict[int, int] = {}  # index → digest of the state there
         self.disks = Disks(world, self)
         self.lives: dict[tuple[int, int], int] = {}  # (member, incarnation) → life
         self.acknowledged: dict[int, int] = {}  # write number → index
+        self.core: list[SimMember] = []  # those that must work after healing
+        self.settled = False  # nobody may depose the leader any more
+        self.seed: Callable[[Sealer, transaction.Draft], int] = lambda _sealer, _draft: 1  # fills entry 1; its time
         self._bootstrap: bytes | None = None
 
     def bootstrap_entry(self, sealer: Sealer) -> bytes:
@@ -50,7 +59,8 @@ class Checks:
             draft.put(Table.CONFIG, b"cluster", records.Config(cluster_name="sim"))
             for member in self.members:
                 draft.put(Table.MEMBER, member.node_id.encode(), records.Member())
-            payload = transaction.encode(transaction.Transaction(0, 0, 1, [], draft.puts, []))
+            time_ns = self.seed(sealer, draft)
+            payload = transaction.encode(transaction.Transaction(0, 0, time_ns, [], draft.puts, []))
             self._bootstrap = sealer.seal_entry(
                 kind=CONFIGURATION, term=0, sequence=0, hashes=(EVERYTHING,), payload=payload, nonce=b"n" * 12
             )
@@ -64,6 +74,11 @@ class Checks:
         self.world.trace(member.node_id, "leads", term)
         if self.leaders.setdefault(term, member.node_id) != member.node_id:
             self.world.violate("election safety", term, self.leaders[term], member.node_id)
+        if self.settled:
+            self.world.violate("a healthy leader is deposed", member.node_id, term)
+        voters = [voter for (voter, at), voted in self.disks.votes.items() if at == term and voted == member.node_id]
+        if len(voters) < replica.quorum:
+            self.world.violate("elected without a majority", member.node_id, term, voters)
         for index in range(max(1, replica.log.base_index), self.highest + 1):
             known = self.history.get(index)
             if known is None or self.applied_in[index] >= term:
@@ -83,6 +98,32 @@ class Checks:
         self.highest = max(self.highest, index)
         if known != (term, command):
             self.world.violate("state machine safety", member.node_id, index, term, known[0])
+
+    def deposed(self, member: SimMember, replica: Replica) -> None:
+        """A leader leads no more."""
+        self.world.stats["depositions"] += 1
+        self.world.trace(member.node_id, "leads no more", replica.term)
+
+    def same_state(self, member: SimMember, index: int, digest: int) -> None:
+        """Equal index, equal digest: whether by applying, by a snapshot or after a start."""
+        if self.digests.setdefault(index, digest) != digest:
+            self.world.violate("digests differ", member.node_id, index)
+
+    def started(self, member: SimMember, replica: Replica, opened: Opened) -> None:
+        """A new life has read its files."""
+        self.disks.started(member, replica, opened)
+        if replica.applied_index:
+            self.same_state(member, replica.applied_index, replica.state.digest)
+
+    def stopped(self, member: SimMember) -> None:
+        """A life is over; what it leaves on its disk tells nothing to who has no keys."""
+        self.disks.stops(member)
+        self.unreadable(member)
+
+    def unreadable(self, member: SimMember) -> None:
+        """Nothing that clients wrote stands in what the disk holds."""
+        if (name := member.disk.finds(MARKER)) is not None:
+            self.world.violate("readable on a disk", member.node_id, name)
 
     def sent(self, member: SimMember, peer: str, message: Message) -> None:
         """What is said must be true."""
@@ -110,8 +151,10 @@ class Checks:
 
     # ---- at the end
     def final(self) -> None:
-        """After healing: all members are equal, whole, and have every acknowledged write."""
-        replicas = [(member, member.replica) for member in self.members]
+        """After healing: all members that did are equal, whole, and have every acknowledged write."""
+        for member in self.members:
+            self.unreadable(member)
+        replicas = [(member, member.replica) for member in self.core]
         for member, replica in replicas:
             if replica is None:
                 self.world.violate("not alive at the end", member.node_id)

@@ -1,140 +1,225 @@
-"""Simulated clients: writers that increment registers through the leader's overlay, readers on every node.
+"""Simulated clients: they ask any node for secrets and tokens, repeat what they got no answer to, and tell a history.
 
-A register's record holds how often it was written; a write decides on the view, so lost or doubled writes show as a
-number that is not dense. Reads go through ReadIndex on whichever node the reader picked.
+Requests come in bursts, so that writes meet in one batch, revocations among them. An operation whose outcome is unknown
+is asked again under its write id, at another node, a few times. What is checked: workload/history.py.
 """
 
 from __future__ import annotations
 
+import functools
+import random
 from typing import TYPE_CHECKING
 
-from cluster.errors import StrongroomError, UnknownOutcomeError
-from cluster.state import records
-from cluster.state.tables import Table
-from cluster.state.transaction import Draft
-from cluster.state.view import look
+from cluster.keyring.sealing import Sealer
+from cluster.values import ValueSealing
+
+from .member import GENERATION, SimMember, keyring
+from .workload.half import Dedupe, NodeHalf
+from .workload.history import History
+from .workload.mix import Mix
+from .workload.operations import request_of
+from .workload.seed import EPOCH_NS, add_facts, mount_uuid
+from .world import SimRandom
 
 if TYPE_CHECKING:
-    from cluster.state.machine import Outcome
+    from cluster.state.machine import State
 
     from .checks import Checks
-    from .member import SimMember
+    from .workload.half import Product
+    from .workload.operations import Asked, Reply
     from .world import World
 
-REGISTERS = 6
-LEADER_SHARE = 0.4  # of reads go to a node that believes it leads
+LEADER_SHARE = 0.5  # of bursts go to a node that believes it leads
 HEALED_SHARE = 0.25  # after healing, writes only have to show that they are possible
-
-
-def register_key(number: int) -> bytes:
-    """A key of table ENTRY."""
-    return b"register-mount-1" + b"r%d" % number
+BURSTS = (1, 1, 2, 8)
+ANSWER_S = 4.5  # a client waits no longer
+ATTEMPTS_MAX = 4
+OUTCOMES = {"done": "acknowledged", "refused": "refused by a rule", "no": "refused", "unknown": "unknown"}
 
 
 class Clients:
-    """Writers and readers of one run."""
+    """All clients of one run."""
 
-    def __init__(self, world: World, members: list[SimMember], checks: Checks) -> None:
+    def __init__(
+        self,
+        world: World,
+        members: list[SimMember],
+        checks: Checks,
+        product: Product,
+    ) -> None:
         self.world = world
         self.members = members
         self.checks = checks
-        self.writes = 0
-        self.acked_version = [0] * REGISTERS  # newest version acknowledged or read, per register
+        self.product = product
+        seed = world.options.seed
+        self.rng = random.Random(f"clients {seed}")
+        self.dedupe = self.rng.choice((Dedupe(120, 200_000), Dedupe(120, 200_000), Dedupe(3, 200_000), Dedupe(120, 40)))
+        sealer = Sealer(keyring(seed), SimRandom(random.Random(f"observer {seed}")), GENERATION)
+        sealing = ValueSealing(sealer)
+        self.history = History(
+            world,
+            sealer,
+            sealing.token_hash,
+            lambda token, write_id: sealing.request_hash(token, write_id.lower().encode()),
+            mount_uuid(seed),
+            self._newest_ns,
+        )
+        self.history.remembered_s = self.dedupe.window_s if self.dedupe.entries_max > 1000 else 0.0
+        self.mix = Mix(self.rng, self.history)
+        checks.seed = functools.partial(add_facts, seed)
+        self._waiting: dict[int, tuple[SimMember, int]] = {}  # attempts that nobody answered: member, its life
+        self._late: dict[int, tuple[SimMember, int]] = {}  # those that clients gave up
+        self._attempts = 0
         self._stopped = False
-        world.at(0.5, self.write)
-        world.at(0.5, self.read)
+        for member in members:
+            member.on_life, member.on_death = self._begin, self._end
+        world.at(0.5, self._arrive)
 
+    # ---- lives of nodes
+    def _begin(self, member: SimMember) -> None:
+        member.half = NodeHalf(member, self.members, self.product, self.dedupe, self._follow, quiet=self._stopped)
+
+    def _end(self, member: SimMember) -> None:
+        half, member.half = member.half, None
+        if half is not None:
+            half.end()
+
+    def _follow(self, state: State) -> None:
+        state.listeners.append(self.history.applied)
+
+    def _newest_ns(self) -> int:
+        replicas = [member.replica for member in self.members if member.replica is not None]
+        known_ns = max((max(r._stamp_ns, r.state.time_ns, r._heard_stamp[0]) for r in replicas), default=0)
+        return max(known_ns, EPOCH_NS + int(self.world.now_s * 1e9))  # readers let their own clock go on
+
+    # ---- arrivals
     def stop(self) -> None:
-        """No more writes and reads: the members come to rest."""
+        """No more requests but a last read of everything on every node; then the members come to rest."""
         self._stopped = True
-
-    def _next(self, rate: float) -> float:
-        return self.world.rng.expovariate(rate * HEALED_SHARE if self.world.healed else rate)
-
-    def write(self) -> None:
-        """A burst at whoever believes it leads."""
-        world = self.world
-        if self._stopped:
-            return
         for member in self.members:
-            replica = member.replica
-            if replica is None or not replica.is_leader or member.paused_until_s > world.now_s:
-                continue
-            for _ in range(world.rng.choice((1, 1, 2, 8))):
-                self._write_one(member)
-        world.at(self._next(world.options.writes_per_s / 2), self.write)
+            if member.half is not None:
+                member.half.quiet()
+        for member in self.checks.core:
+            for asked in self.mix.last_reads():
+                self._invoke(asked, member)
 
-    def _write_one(self, member: SimMember) -> None:
-        replica = member.replica
-        if replica is None:
-            return
-        try:
-            replica.may_propose()
-        except StrongroomError:
-            self.world.stats["refused"] += 1
-            return
-        number = self.world.rng.randrange(REGISTERS)
-        key = register_key(number)
-        found = look(replica.overlay, Table.ENTRY, records.Entry, key)
-        version = 1 if found is None else found[1].salt_id + 1
-        draft = Draft()
-        draft.expect(Table.ENTRY, key, 0 if found is None else found[0])
-        draft.put(Table.ENTRY, key, records.Entry(salt_id=version, box=b"x" * self.world.rng.choice((10, 40, 200))))
-        self.writes += 1
-        write = self.writes
-
-        def done(index: int, outcome: Outcome | None, error: StrongroomError | None) -> None:
-            if error is None:
-                assert outcome is not None
-                self.world.stats["acknowledged"] += 1
-                self.checks.acknowledged[write] = index
-                self.acked_version[number] = max(self.acked_version[number], version)
-            elif isinstance(error, UnknownOutcomeError):
-                self.world.stats["unknown"] += 1
-
-        replica.propose(draft, done)
-
-    def read(self) -> None:
-        """A read on one node, and the next one later."""
-        world = self.world
+    def _arrive(self) -> None:
+        world, options = self.world, self.world.options
         if self._stopped:
             return
+        member = self._somebody()
+        for asked in self.mix.burst(self.rng.choice(BURSTS), world.now_s):
+            self._invoke(asked, member)
+        rate = (options.writes_per_s + options.reads_per_s) / 6
+        world.at(self.rng.expovariate(rate * HEALED_SHARE if world.healed else rate), self._arrive)
+
+    def _somebody(self) -> SimMember:
         leaders = [member for member in self.members if member.replica is not None and member.replica.is_leader]
-        among = leaders if leaders and world.rng.random() < LEADER_SHARE else self.members
-        self.read_on(among[world.rng.randrange(len(among))])
-        world.at(self._next(world.options.reads_per_s), self.read)
+        if leaders and self.rng.random() < LEADER_SHARE:
+            return leaders[self.rng.randrange(len(leaders))]
+        return self.members[self.rng.randrange(len(self.members))]
+
+    def burst(self, member: SimMember, count: int) -> None:
+        """That many requests at once, at this node, most of them writes that nothing refuses."""
+        if not self._stopped:
+            plain = [self.mix.plain_write(self.world.now_s) for _ in range(count - 1)]
+            for asked in (*plain, *self.mix.burst(1, self.world.now_s)):
+                self._invoke(asked, member)
 
     def read_on(self, member: SimMember) -> None:
-        """A linearizable read of one register there; it sees every write acknowledged and every read finished."""
-        world = self.world
-        replica = member.replica
-        if replica is not None and member.paused_until_s <= world.now_s:
-            number = world.rng.randrange(REGISTERS)
-            least = self.acked_version[number]
-            life = member.life
+        """A read there, asked before anything else happens to the node."""
+        self._invoke(self.mix.read(), member)
 
-            def done(_index: int, error: StrongroomError | None) -> None:
-                if error is not None:
-                    world.stats["reads refused"] += 1
-                    return
-                if not member.alive or member.life != life or member.replica is None:
-                    return
-                found = look(member.replica.state, Table.ENTRY, records.Entry, register_key(number))
-                version = 0 if found is None else found[1].salt_id
-                world.stats["reads"] += 1
-                if version < least:
-                    world.violate("stale read", member.node_id, number, version, least)
-                self.acked_version[number] = max(self.acked_version[number], version)
+    # ---- one operation
+    def _invoke(self, asked: Asked, member: SimMember) -> None:
+        if member.half is None or member.paused_until_s > self.world.now_s + 3.0:
+            return  # connection refused: nothing began
+        self.history.highest = self.checks.highest
+        self.history.invoked(asked)
+        self.world.stats[f"asked: {asked.kind}"] += 1
+        self._attempt(asked, member)
 
-            replica.read_index(done)
+    def _attempt(self, asked: Asked, member: SimMember) -> None:
+        half = member.half
+        if half is None:
+            self._retry(asked)
+            return
+        asked.attempts += 1
+        self._attempts += 1
+        attempt = self._attempts
+        self._waiting[attempt] = (member, member.life)
 
-    def dense(self) -> None:
-        """At the end: every register's number is at least what was acknowledged."""
+        def answered(reply: Reply | None) -> None:
+            overdue = self._waiting.pop(attempt, None) is None
+            self._late.pop(attempt, None)
+            if reply is not None:
+                self._answered(asked, reply, late=overdue)
+            elif not overdue:
+                self._lost(asked)
+
+        def overdue() -> None:
+            if attempt in self._waiting and asked.outcome == "":
+                self._late[attempt] = self._waiting.pop(attempt)
+                self._lost(asked)
+
+        self.world.at(ANSWER_S, overdue)
+        half.submit(request_of(asked, self.rng), answered)
+
+    def _answered(self, asked: Asked, reply: Reply, *, late: bool) -> None:
+        if late or asked.outcome:
+            return
+        self.history.highest = self.checks.highest
+        over = self.history.answered(asked, reply)
+        self.world.trace("client", asked)
+        if over:
+            self._over(asked, reply)
+        else:
+            self._retry(asked)
+
+    def _lost(self, asked: Asked) -> None:
+        """No answer: the connection broke, or it took too long."""
+        asked.unsure |= not asked.is_read
+        self._retry(asked)
+
+    def _retry(self, asked: Asked) -> None:
+        if asked.is_read or asked.write_id is None or asked.attempts >= ATTEMPTS_MAX or self._stopped:
+            asked.outcome = "unknown" if asked.unsure else "no"
+            self._over(asked, None)
+            return
+        self.world.stats["unknown, asked again"] += 1
+        self.world.at(0.2 + self.rng.random() * 0.8, self._again, asked)
+
+    def _again(self, asked: Asked) -> None:
+        if self._stopped:
+            self._retry(asked)
+        else:
+            self._attempt(asked, self.members[self.rng.randrange(len(self.members))])
+
+    def _over(self, asked: Asked, reply: Reply | None) -> None:
+        stats = self.world.stats
+        if asked.is_read:
+            stats["reads" if asked.outcome in {"done", "refused"} else "reads refused"] += 1
+        else:
+            stats[OUTCOMES[asked.outcome]] += 1
+        if reply is not None:
+            stats[f"{asked.outcome}: {asked.kind} {reply.status}"] += 1
+            self.mix.learn(asked, reply)
+        at = self.history.applied_at.get(asked.number)
+        if asked.outcome == "done" and at is not None:
+            self.checks.acknowledged[asked.number] = at
+
+    # ---- the end
+    def close(self) -> None:
+        """Nothing runs any more."""
         for member in self.members:
-            if member.replica is None:
-                continue
-            for number in range(REGISTERS):
-                found = look(member.replica.state, Table.ENTRY, records.Entry, register_key(number))
-                version = 0 if found is None else found[1].salt_id
-                if version < self.acked_version[number]:
-                    self.world.violate("version lost", member.node_id, number, version, self.acked_version[number])
+            if member.half is not None:
+                member.half.pending.clear()
+                member.half.end()
+
+    def final(self) -> None:
+        """Everybody was answered, and every member has what the log says."""
+        for member, life in (*self._waiting.values(), *self._late.values()):
+            if member in self.checks.core and member.alive and member.life == life:
+                self.world.violate("a request was never answered", member.node_id)
+                return
+        self.history.final(self.checks.core)

@@ -40,26 +40,72 @@ class Change:
 
 @dataclass(slots=True)
 class Content:
-    """A file without its name. Invariant: platter + pending, all applied = cache, unless a sync has failed."""
+    """A file without its name. Invariant: platter + pending, all applied = cache, unless a sync has failed.
+
+    Zeros at the end of a file are its size alone: `cache` and `platter` go as far as something was written.
+    """
 
     cache: bytearray = field(default_factory=bytearray)
+    size: int = 0
     platter: bytearray = field(default_factory=bytearray)
+    platter_size: int = 0
     pending: list[Change] = field(default_factory=list)
+
+    def read(self, offset: int, count: int) -> bytes:
+        """As the process sees it."""
+        data = bytes(self.cache[offset : offset + count])
+        missing = min(count, self.size - offset) - len(data)
+        return data + bytes(missing) if missing > 0 else data
+
+    def write(self, offset: int, data: bytes) -> None:
+        """As the process does it."""
+        cache = self.cache
+        if offset > len(cache):
+            cache.extend(bytes(offset - len(cache)))
+        cache[offset : offset + len(data)] = data
+        self.size = max(self.size, offset + len(data))
+
+    def resize(self, size: int) -> None:
+        """As the process does it."""
+        del self.cache[size:]
+        self.size = size
 
     def page(self, page: int) -> bytes:
         """A page as the process sees it."""
-        return bytes(self.cache[page * PAGE_BYTES : (page + 1) * PAGE_BYTES])
+        return self.read(page * PAGE_BYTES, PAGE_BYTES)
 
     def land(self, change: Change, sectors: int | None = None) -> None:
         """The change is on the platter, or only its first sectors."""
+        platter = self.platter
         if change.page is None:
-            del self.platter[change.size :]
-            self.platter.extend(bytes(change.size - len(self.platter)))
+            del platter[change.size :]
+            self.platter_size = change.size
             return
         start = change.page * PAGE_BYTES
         content = change.content if sectors is None else change.content[: sectors * SECTOR_BYTES]
-        self.platter.extend(bytes(max(0, start + len(content) - len(self.platter))))
-        self.platter[start : start + len(content)] = content
+        if start > len(platter):
+            platter.extend(bytes(start - len(platter)))
+        platter[start : start + len(content)] = content
+        self.platter_size = max(self.platter_size, start + len(content))
+
+    def forget_clean_pages(self) -> None:
+        """Every page that is held for written is read from the platter again."""
+        dirty = {change.page for change in self.pending}
+        for page in range(-(-self.size // PAGE_BYTES)):
+            if page not in dirty:
+                start = page * PAGE_BYTES
+                count = min(PAGE_BYTES, self.size - start)
+                self.write(start, bytes(self.platter[start : start + count]).ljust(count, b"\0"))
+
+    def turn(self, offset: int, mask: int) -> None:
+        """Bits of one byte turn at rest, in the cache and on the platter."""
+        self.write(offset, bytes((self.read(offset, 1)[0] ^ mask,)))
+        if offset < self.platter_size:
+            self.platter.extend(bytes(max(0, offset + 1 - len(self.platter))))
+            self.platter[offset] = self.cache[offset]
+        for change in self.pending:
+            if change.page == offset // PAGE_BYTES:
+                change.content = self.page(change.page)
 
 
 @dataclass(slots=True)
@@ -94,25 +140,26 @@ class SimFile:
         if self._disk.write_error is not None:
             number, self._disk.write_error = self._disk.write_error, None
             raise OSError(number, "a write failed")
-        cache = self._content.cache
-        grown = offset + len(data) - len(cache)
-        if data and grown > 0:
+        if not data:
+            return 0
+        content = self._content
+        grown = offset + len(data) - content.size
+        if grown > 0:
             self._disk.charge(grown, OSError(errno.ENOSPC, "no space left"))
-            cache.extend(bytes(grown))
-        cache[offset : offset + len(data)] = data
-        for page in range(offset // PAGE_BYTES, -(-(offset + len(data)) // PAGE_BYTES)) if data else ():
-            self._content.pending.append(Change(page, self._content.page(page), 0))
+        content.write(offset, data)
+        for page in range(offset // PAGE_BYTES, -(-(offset + len(data)) // PAGE_BYTES)):
+            content.pending.append(Change(page, content.page(page), 0))
         return len(data)
 
     def read_at(self, offset: int, count: int) -> bytes:
         """See seams.File."""
         self._check()
-        return bytes(self._content.cache[offset : offset + count])
+        return self._content.read(offset, count)
 
     def allocate(self, size: int) -> None:
         """See seams.File."""
         self._begin("allocate")
-        grown = size - len(self._content.cache)
+        grown = size - self._content.size
         if grown > 0:
             self._disk.charge(grown, NoSpaceError(errno.ENOSPC, "no space left"))
             self._resize(size)
@@ -137,7 +184,7 @@ class SimFile:
     def size(self) -> int:
         """See seams.File."""
         self._check()
-        return len(self._content.cache)
+        return self._content.size
 
     def close(self) -> None:
         """See seams.File."""
@@ -145,9 +192,7 @@ class SimFile:
         self._open = False
 
     def _resize(self, size: int) -> None:
-        cache = self._content.cache
-        del cache[size:]
-        cache.extend(bytes(size - len(cache)))
+        self._content.resize(size)
         self._content.pending.append(Change(None, b"", size))
 
     def _begin(self, operation: str) -> None:
@@ -172,6 +217,8 @@ class SimDisk:
         self.on_operation: Callable[[str], None] = lambda _operation: None
         self.sync_error: int | None = None
         self.write_error: int | None = None
+        self.slow_until_s = 0.0  # for whoever schedules its syncs: until then one takes slow_s
+        self.slow_s = 0.0
         self._names: dict[str, Content] = {}
         self._platter: dict[str, Content] = {}
         self._pending: list[Naming] = []
@@ -251,28 +298,25 @@ class SimDisk:
     def drop_clean_pages(self) -> None:
         """The kernel forgets every page that it holds for written: a later read asks the platter."""
         for content in self._names.values():
-            dirty = {change.page for change in content.pending}
-            for page in range(-(-len(content.cache) // PAGE_BYTES)):
-                if page not in dirty:
-                    start = page * PAGE_BYTES
-                    size = len(content.cache[start : start + PAGE_BYTES])
-                    content.cache[start : start + size] = content.platter[start : start + size].ljust(size, b"\0")
+            content.forget_clean_pages()
 
     def corrupt(self, name: str, offset: int, mask: int = 1) -> None:
         """Bits of one byte turn at rest, and whoever reads the file sees it."""
-        content = self._names[name]
-        content.cache[offset] ^= mask
-        if offset < len(content.platter):
-            content.platter[offset] = content.cache[offset]
-        for change in content.pending:
-            if change.page == offset // PAGE_BYTES:
-                change.content = content.page(change.page)
+        self._names[name].turn(offset, mask)
 
     def lose(self, name: str) -> None:
         """A file is gone at rest, name and all."""
         self._names.pop(name)
         self._platter.pop(name, None)
         self._pending = [change for change in self._pending if name not in {change.old, change.new}]
+
+    def finds(self, data: bytes) -> str | None:
+        """The name of a file on whose platter, or in whose pages, the bytes stand; files without a name count too."""
+        for names in (self._names, self._platter):
+            for name, content in names.items():
+                if data in content.platter or data in content.cache:
+                    return name
+        return None
 
     # ---- for SimFile
 
@@ -281,9 +325,14 @@ class SimDisk:
         self.operations += 1
         self.on_operation(operation)
 
+    @property
+    def used_bytes(self) -> int:
+        """The sizes of all files."""
+        return sum(content.size for content in self._names.values())
+
     def charge(self, grown: int, error: OSError) -> None:
         """There is room for `grown` more bytes; raises the error if not."""
-        if self.space_bytes is not None and grown + sum(len(c.cache) for c in self._names.values()) > self.space_bytes:
+        if self.space_bytes is not None and grown + self.used_bytes > self.space_bytes:
             raise error
 
     def _change(self, change: Naming) -> None:
@@ -331,3 +380,4 @@ def _settle(rng: Random, content: Content) -> None:
                 content.land(change, sectors=rng.randint(1, PAGE_BYTES // SECTOR_BYTES - 1))
     content.pending = []
     content.cache = bytearray(content.platter)
+    content.size = content.platter_size

@@ -1,6 +1,8 @@
 """What members say of their disks, compared with the platters at the moment they say it.
 
 Most mistakes with durability lose data only after an unlikely second fault; here the false word itself is found.
+In the modes buffered and memory "on the platter" means what counts there: written, or in memory. Such a journal is lost
+by one node at a time.
 Areas verified: a durable acknowledgement names what is on the platter and is the leader's own entry; a commit is on a
 majority of platters, of the leader's term; a vote is spoken once a term and is never forgotten; a node that lost its
 log neither votes nor stands, and is whole again only when its platter holds what was committed when it lost it; what
@@ -31,8 +33,18 @@ def on_platter(member: SimMember) -> Held:
     assert replica is not None
     assert writer is not None
     log = replica.log
-    count = max(1, bisect.bisect_right(log.sequences, writer.synced_sequence))
+    count = max(1, bisect.bisect_right(log.sequences, writer.counted_sequence))
     return log.base_index, [entry[2] for entry in log[:count]]
+
+
+def has_on_platter(member: SimMember, index: int, term: int) -> bool:
+    """Whether the member would find the entry, or its log's base above it, if it lost power now."""
+    replica, writer = member.replica, member.writer
+    assert replica is not None
+    assert writer is not None
+    log = replica.log
+    at = index - log.base_index
+    return at <= 0 or (at < len(log) and log[at][2] == term and log.sequences[at] <= writer.counted_sequence)
 
 
 def holds(held: Held | None, index: int, term: int) -> bool:
@@ -53,6 +65,7 @@ class Disks:
         self.down: dict[int, Held] = {}  # member that is down → what its platter held when it went down
         self.before: dict[int, Held] = {}  # member that lost its log → what it held, until it is whole again
         self.lost_at: dict[int, int] = {}  # member that lost its log → what was committed then
+        self.harmed: set[int] = set()  # members whose disk has rotted, or lost files, at rest
         self.votes: dict[tuple[int, int], str] = {}  # (member, term) → for whom
 
     # ---- words
@@ -64,7 +77,7 @@ class Disks:
         term = replica.log.term_at(index)
         if term is None:
             return  # covered by a snapshot meanwhile
-        if not holds(on_platter(member), index, term):
+        if not has_on_platter(member, index, term):
             self.world.violate("acknowledged what is not on the platter", member.node_id, index)
         leader = self.checks.members[int(peer[1:]) - 1].replica
         if leader is not None and leader.is_leader and leader.term == message.term:
@@ -91,7 +104,9 @@ class Disks:
             self.world.violate("committed without a majority of platters", member.node_id, index, holders)
 
     def _holds(self, member: SimMember, index: int, term: int) -> bool:
-        held = self.down.get(member.number) if member.replica is None else on_platter(member)
+        if member.replica is not None and has_on_platter(member, index, term):
+            return True
+        held = self.down.get(member.number) if member.replica is None else None
         return holds(held, index, term) or holds(self.before.get(member.number), index, term)
 
     def credited(self, replica: Replica, peer: str) -> None:
@@ -110,12 +125,14 @@ class Disks:
 
     def loses_log(self, member: SimMember) -> None:
         """A member that is down has lost its log at rest."""
+        self.harmed.add(member.number)
         self.before[member.number] = self.down[member.number]
         self.lost_at[member.number] = self.checks.highest
 
     def whole(self, member: SimMember) -> None:
         """A member says, in its ballot, that it is not recovering any more."""
         least = self.lost_at.pop(member.number, 0)
+        member.rotten_below = None
         self.before.pop(member.number, None)
         base, terms = on_platter(member)
         if base + len(terms) - 1 < least:
@@ -128,7 +145,15 @@ class Disks:
         spoken = [(term, vote) for (number, term), vote in self.votes.items() if number == member.number]
         if spoken and (max(spoken)[0] > ballot.term or (max(spoken)[0] == ballot.term != 0 and ballot.vote is None)):
             self.world.violate("a vote is forgotten", member.node_id, max(spoken)[0], ballot.term)
-        if down is None or ballot.recovering:
+        if ballot.recovering:
+            if down is not None and member.number not in self.harmed:
+                self.world.violate("recovering, and nothing is lost", member.node_id)
+            if down is not None and member.number not in self.lost_at:  # its disk has rotted
+                self.before[member.number] = down
+                self.lost_at[member.number] = self.checks.highest
+            return
+        member.rotten_below = None
+        if down is None:
             return
         base, terms = down
         for at, term in enumerate(terms):

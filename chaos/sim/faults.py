@@ -1,8 +1,16 @@
-"""Faults: what breaks, when, and how long. Stops at healing; then everything that is down comes up."""
+"""Faults of processes, power and links: what breaks, when, and how long. breakage.py has those of disks.
+
+A fault is a method named in the options with its weight; a script (scripts.py) is one more. Nothing strikes while a
+script plays, nor after healing.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from .breakage import Breakage
+from .journal import Ended
+from .stage import Stage
 
 if TYPE_CHECKING:
     from .clients import Clients
@@ -12,19 +20,21 @@ if TYPE_CHECKING:
 
 
 VOTE_CRASH_CHANCE = 0.04
+STEPS_MAX = 40  # of a handler or of a disk, until an armed fault strikes
+FIRST_S = 0.8  # about when somebody leads
 
 
-class Faults:
+class Faults(Breakage):
     """The nemesis of one run."""
 
     def __init__(self, world: World, members: list[SimMember], network: Network, clients: Clients) -> None:
-        self.world = world
-        self.members = members
+        super().__init__(world, members)
         self.network = network
         self.clients = clients
+        self.stage = Stage(world, members, network, clients)
         for member in members:
             member.on_vote_spoken = self.spoke_of_a_vote
-        world.at(1.5 + world.rng.random(), self.strike)
+        world.at(FIRST_S + world.rng.random(), self.strike)
 
     def strike(self) -> None:
         """One fault, then the next."""
@@ -32,66 +42,75 @@ class Faults:
         if world.healed:
             return
         options, rng = world.options, world.rng
-        kinds = (
-            (options.crash_chance, self.crash),
-            (options.power_chance, self.power),
-            (options.blackout_chance, self.blackout),
-            (options.partition_chance, self.partition),
-            (options.pause_chance, self.pause),
-            (options.reset_chance, self.reset),
-            (options.transfer_chance, self.transfer),
-            (options.sync_failure_chance, self.sync_failure),
-            (options.lost_log_chance, self.lost_log),
-            (options.slow_disk_chance, self.slow_disk),
-        )
-        draw = rng.random() * sum(chance for chance, _ in kinds)
-        for chance, fault in kinds:
-            draw -= chance
-            if draw <= 0:
-                world.stats[f"fault: {fault.__name__}"] += 1
-                fault()
-                break
+        if not self.stage.playing:
+            if options.script is not None and rng.random() < options.script_share:
+                world.stats[f"script: {options.script}"] += 1
+                world.trace("script", options.script)
+                self.stage.play(options.script)
+            else:
+                name = rng.choices(list(options.faults), list(options.faults.values()))[0]
+                world.stats[f"fault: {name}"] += 1
+                world.trace("fault", name)
+                getattr(self, name)()
         world.at(rng.expovariate(1 / options.fault_s), self.strike)
 
-    def _any(self) -> SimMember:
-        leaders = [m for m in self.members if m.replica is not None and m.replica.is_leader]
-        if leaders and self.world.rng.random() < 0.5:
-            return leaders[-1]
-        return self.members[self.world.rng.randrange(len(self.members))]
-
+    # ---- processes and power
     def crash(self) -> None:
         """SIGKILL: the page cache survives."""
-        self._any().crash("kill")
+        self.any_member().crash("kill")
+
+    def stop(self) -> None:
+        """SIGTERM: it hands over and writes everything; then its power may go."""
+        self.any_member().stop(power=self.world.rng.random() < 0.5)
 
     def power(self) -> None:
         """One node loses power."""
-        self._any().crash("power", power=True)
+        self.any_member().crash("power", power=True)
 
     def blackout(self) -> None:
         """All nodes lose power at once."""
         for member in self.members:
             member.crash("blackout", power=True)
 
-    def partition(self) -> None:
-        """Two sides, or one direction of one link."""
-        rng = self.world.rng
-        if rng.random() < 0.3:
-            a, b = rng.sample(range(len(self.members)), 2)
-            self.network.cut.add((a, b))
-            self.world.at(0.3 + rng.random() * 2, self.network.cut.discard, (a, b))
-            return
-        self.network.sides = [rng.randrange(2) for _ in self.members]
-        self.world.at(0.3 + rng.random() * 2, self._rejoin)
+    def kill_inside(self) -> None:
+        """SIGKILL inside a handler, between two operations of a disk, or in the middle of a start."""
+        self._end_inside(power=False)
 
-    def _rejoin(self) -> None:
-        self.network.sides = [0] * len(self.members)
+    def power_inside(self) -> None:
+        """Power is lost there."""
+        self._end_inside(power=True)
+
+    def _end_inside(self, *, power: bool) -> None:
+        member, rng = self.any_member(), self.world.rng
+        place, steps = rng.randrange(3), rng.randint(1, STEPS_MAX)
+        if place == 0:
+            member.in_handler(steps, lambda: _end(power=power))
+            return
+        if place == 1:
+            member.crash("kill", power=power, down_s=rng.random() * 0.3)
+            steps = rng.randint(1, STEPS_MAX // 2)
+        member.at_operation(steps, lambda: _end(power=power))
 
     def pause(self) -> None:
         """A process stands still (SIGSTOP, a long collection); its clock goes on."""
-        member = self._any()
+        member = self.any_member()
+        pause_s = self._pause_s()
+        member.paused_until_s = self.world.now_s + pause_s
+        self.world.at(pause_s, self._resume, member)
+
+    def _pause_s(self) -> float:
+        """Half of them end when another leader may just have been elected and this one has not noticed."""
         rng = self.world.rng
-        # Half of them end when another leader may just have been elected and this one has not noticed.
-        pause_s = rng.random() * 1.5 if rng.random() < 0.5 else 0.55 + rng.random() * 0.3
+        return rng.random() * 1.5 if rng.random() < 0.5 else 0.55 + rng.random() * 0.3
+
+    def pause_inside(self) -> None:
+        """A process stands still in the middle of a handler, right behind a look at its clock."""
+        member, pause_s = self.any_member(), self._pause_s()
+        member.in_handler(self.world.rng.randint(1, STEPS_MAX), lambda: self._stand_still(member, pause_s))
+
+    def _stand_still(self, member: SimMember, pause_s: float) -> None:
+        self.world.stats["pauses inside"] += 1
+        member.clock.ahead_s += pause_s
         member.paused_until_s = self.world.now_s + pause_s
         self.world.at(pause_s, self._resume, member)
 
@@ -110,53 +129,51 @@ class Faults:
         if member.life == life:
             member.crash("power", power=True)
 
+    def transfer(self) -> None:
+        """The leader hands over."""
+        for member in self.members:
+            if member.running and member.replica is not None and member.replica.is_leader:
+                member.guard(member.replica.transfer_leadership)
+
+    # ---- links
+    def partition(self) -> None:
+        """Two sides."""
+        rng = self.world.rng
+        self.network.sides = [rng.randrange(2) for _ in self.members]
+        self.world.at(0.3 + rng.random() * 2, self._rejoin)
+
+    def _rejoin(self) -> None:
+        self.network.sides = [0] * len(self.members)
+
+    def one_way(self) -> None:
+        """One direction of one link, or everything that one node says, or hears."""
+        rng = self.world.rng
+        a, b = rng.sample(range(len(self.members)), 2)
+        draw = rng.randrange(3)
+        others = [other for other in range(len(self.members)) if other != a]
+        pairs = [(a, b)] if draw == 0 else [(a, o) if draw == 1 else (o, a) for o in others]
+        self.network.cut_for(pairs, 0.3 + rng.random() * 2)
+
+    def swizzle(self) -> None:
+        """All links of some nodes are cut one after the other, and come back in another order."""
+        rng = self.world.rng
+        everybody = range(len(self.members))
+        for node in everybody:
+            if rng.random() < 0.6:
+                pairs = [pair for other in everybody for pair in ((node, other), (other, node))]
+                self.world.at(rng.random(), self.network.cut_for, pairs, 0.2 + rng.random())
+
+    def slow_link(self) -> None:
+        """What one node says to another arrives late, for a while."""
+        rng = self.world.rng
+        a, b = rng.sample(self.members, 2)
+        self.stage.slow_link(a, b, 0.05 + rng.random() * 1.5, 0.5 + rng.random() * 2)
+
     def reset(self) -> None:
         """A connection breaks."""
         a, b = self.world.rng.sample(range(len(self.members)), 2)
         self.network.disconnect(a, b)
 
-    def transfer(self) -> None:
-        """The leader hands over."""
-        for member in self.members:
-            if member.replica is not None and member.replica.is_leader:
-                member.replica.transfer_leadership()
 
-    def sync_failure(self) -> None:
-        """A disk answers EIO to its next sync; the process ends and the pages are not on the platter."""
-        member = self._any()
-        if member.alive:
-            member.disk.fail_next_sync()
-
-    def slow_disk(self) -> None:
-        """Syncs of a disk take long for a while."""
-        member, rng = self._any(), self.world.rng
-        if member.writer is not None:
-            member.writer.slow_until_s = self.world.now_s + rng.random() * 3
-            member.writer.slow_s = 0.05 + rng.random() * 0.6
-
-    def lost_log(self) -> None:
-        """A node loses its log, one at a time: only while every other member is whole."""
-        member = self._any()
-        others = [m for m in self.members if m is not member]
-        if not member.alive or member.replica is None or member.replica.recovering:
-            return
-        if any(m.replica is None or m.replica.recovering for m in others):
-            return
-        if self.world.stats["lost logs under way"]:
-            return
-        member.crash("lost log", power=True)
-        member.checks.disks.loses_log(member)
-        for folder in ("journal", "snapshots"):
-            for name in member.disk.names(folder):
-                member.disk.remove(f"{folder}/{name}")
-            member.disk.sync_folder(folder)
-
-    def heal(self) -> None:
-        """No more faults; everything comes up."""
-        self.world.healed = True
-        self.network.sides = [0] * len(self.members)
-        self.network.cut.clear()
-        for member in self.members:
-            member.paused_until_s = 0.0
-            if not member.alive:
-                self.world.at(0.01, member.start)
+def _end(*, power: bool) -> None:
+    raise Ended(power=power)

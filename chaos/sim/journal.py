@@ -1,233 +1,259 @@
-"""A member's journal in the simulator: the product's writers over a simulated disk, with the time a disk takes.
+"""A member's journal in the simulator: the product's two processes over a simulated disk, in one.
 
-The product runs `LogWriter`, `BallotWriter` and the snapshot files in a child process; here the same code runs in
-events: a batch is written, a sync takes its time, the completion follows. A crash may fall between any two of them.
+What runs is the product's code: `ChildWriter` (parent.py, outbox.py, frames.py) on one side, on the other the three
+duties of the child (duties.py) with `LogWriter`, `BallotWriter` and `SnapshotDesk`. Replaced are the process, its
+threads and its sockets (pipes.py), and the time that a disk takes: between a write and its sync there is an event, so
+a crash may fall between any two steps. A killed child may still have done the step it was about to do.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
-from cluster.journal import wal
-from cluster.journal.ballot import Ballot, encode_ballot
+from cluster.errors import FatalError
+from cluster.journal import frames
 from cluster.journal.ballot_file import BallotWriter
+from cluster.journal.duties import Duty, Receive, Rest, Syncing, ballot_duty, log_duty, snapshot_duty
+from cluster.journal.memory import MemoryWriter
+from cluster.journal.modes import BUFFERED, FSYNC, MEMORY
+from cluster.journal.parent import ChildWriter
 from cluster.journal.snapshot_desk import SnapshotDesk
 from cluster.journal.writer import LogWriter
 
+from .pipes import Loop, Pipe, Process
+
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
+    from cluster.journal.handle import Callbacks
     from cluster.raft.boot import Opened
 
     from .disk import SimDisk
     from .world import World
 
 WRITE_S = 0.0001
-T = TypeVar("T")
+EXIT_UNKNOWN = 255
+EVERYTHING = 1 << 62
+LAST_STEP_CHANCE = 0.4  # of a killed child to have done what it was about to do
 
 
-class SimWriter:
-    """What the replica's log talks to. Ends silently with the life it belongs to."""
+class Ended(BaseException):
+    """Raised by what a fault has armed; nothing in the product may catch it and go on."""
 
-    def __init__(self, world: World, disk: SimDisk, segment_bytes: int, alive: Callable[[], bool]) -> None:
+    def __init__(self, *, power: bool) -> None:
+        super().__init__()
+        self.power = power
+
+
+class Stream:
+    """One duty of the child, step by step."""
+
+    def __init__(self, child: SimJournal, pipe: Pipe, duty: Duty) -> None:
+        self._child = child
+        self._pipe = pipe
+        self._duty = duty
+        self._reader = frames.FrameReader()
+        self._waiting = False  # for frames, and nothing has been scheduled
+        self._due_s: float | None = None  # when it stops waiting
+        self._timer = False
+        self.step: Receive | Rest | Syncing | None = None
+        pipe.on_arrived = self._arrived
+
+    def begin(self) -> None:
+        """The first step."""
+        self._child.at(WRITE_S, self._go, None)
+
+    def _go(self, arrived: list[tuple[int, bytes]] | None) -> None:
+        step = self.step = self._child.run(self._duty, arrived)
+        if isinstance(step, Receive):
+            if self._pipe.waiting:
+                self._child.at(WRITE_S, self._receive)
+            else:
+                self._wait(step.timeout_s)
+        elif isinstance(step, Rest):
+            self._child.at(step.time_s, self._go, [])
+        elif step is not None:
+            self._child.at(self._child.sync_time(), self._go, [])
+
+    def _wait(self, timeout_s: float | None) -> None:
+        self._waiting = True
+        self._due_s = None if timeout_s is None else self._child.now_s + timeout_s
+        if timeout_s is not None and not self._timer:
+            self._timer = True
+            self._child.at(timeout_s, self._time_over)
+
+    def _time_over(self) -> None:
+        self._timer = False
+        if not self._waiting or self._due_s is None:
+            return
+        if self._due_s > self._child.now_s:
+            self._timer = True
+            self._child.at(self._due_s - self._child.now_s, self._time_over)
+            return
+        self._waiting = False
+        self._go([])
+
+    def _arrived(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._child.at(WRITE_S, self._receive)
+
+    def _receive(self) -> None:
+        self._go(self._reader.feed(self._pipe.take()))
+
+    def last_step(self) -> None:
+        """What it was about to do is done before it is killed; nobody hears of it."""
+        if isinstance(self.step, Receive):
+            if self._pipe.waiting:
+                self._child.run(self._duty, self._reader.feed(self._pipe.take()))
+        elif self.step is not None:
+            self._child.run(self._duty, [])
+
+
+    def finish(self) -> None:
+        """Everything that has arrived is done, and then the stream is at its end."""
+        while self.step is not None:
+            arrived: list[tuple[int, bytes]] | None = []
+            if isinstance(self.step, Receive):
+                arrived = self._reader.feed(self._pipe.take()) if self._pipe.waiting else None
+            self.step = self._child.run(self._duty, arrived)
+
+
+class SimJournal:
+    """What the replica's log talks to is `handle`. Ends with the life it belongs to."""
+
+    def __init__(self, world: World, disk: SimDisk, segment_bytes: int, later: Callable[..., None]) -> None:
         self._world = world
         self._disk = disk
         self._segment_bytes = segment_bytes
-        self._alive = alive
-        self._records: list[bytes] = []
-        self._sequence = 0
+        self._later = later
         self._log: LogWriter | None = None
-        self._log_busy = False
-        self._ballots: deque[tuple[int, Ballot]] = deque()
-        self._ballot_file: BallotWriter | None = None
-        self._ballot_busy = False
-        self.backlog_bytes = 0
-        self.slow_until_s = 0.0
-        self.slow_s = 0.0
-        self.on_synced: Callable[[int], None] = lambda _sequence: None
-        self.on_ballot: Callable[[int], None] = lambda _sequence: None
-        self.on_failed: Callable[[], None] = lambda: None
-        self.on_snapshot: Callable[[bytes], None] = lambda _snapshot_id: None
-        self.on_snapshot_refused: Callable[[bytes, str], None] = lambda _snapshot_id, _why: None
-        self._desk: SnapshotDesk | None = None
-        self._snapshot_free_s = 0.0  # its thread does one thing after the other
-        self.snapshot_backlog_bytes = 0
+        self._streams: list[Stream] = []
+        self._pipes: list[Pipe] = []
+        self._process = Process()
+        self._over = False
+        self.mode = FSYNC
+        self.child: ChildWriter
+        self.memory: MemoryWriter | None = None  # stands before the child in mode memory
+        self.on_ended: Callable[[Ended], None] = lambda _ended: None
 
-    def begin(self, opened: Opened) -> None:
-        """The start is done; the writer goes on from it."""
+    def begin(self, opened: Opened, callbacks: Callbacks) -> None:
+        """The start is done; the child goes on from it."""
+        self.mode = opened.mode
+        room = self._world.options.pipe_bytes
+        self._pipes = [Pipe(self._later, room) for _ in range(3)]
+        loop = Loop(self._later)
+        self.child = ChildWriter(
+            cast("Any", self._process), cast("Any", self._pipes), callbacks, cast("Any", loop)
+        )
+        if opened.mode == MEMORY:
+            self.memory = MemoryWriter(self.child, callbacks, loop.call_soon)
+        log, ballot, snapshot = self._pipes
+        self._streams = [
+            Stream(self, log, self._log_stream(opened, log)),
+            Stream(self, ballot, self._ballot_stream(ballot)),
+            Stream(self, snapshot, self._snapshot_stream(snapshot)),
+        ]
+        for stream in self._streams:
+            stream.begin()
+
+    def _log_stream(self, opened: Opened, pipe: Pipe) -> Duty:
+        if opened.mode == MEMORY:
+            while (yield Receive(None)) is not None:
+                pass
+            return
         self._log = LogWriter(self._disk, segment_bytes=self._segment_bytes, start=opened.start)
-        self._ballot_file = BallotWriter(self._disk)
-        self._desk = SnapshotDesk(self._disk)
+        buffered = opened.mode == BUFFERED
+        yield from log_duty(self._log, pipe.say, buffered=buffered, now_s=lambda: self._world.now_s)
+
+    def _ballot_stream(self, pipe: Pipe) -> Duty:
+        yield from ballot_duty(BallotWriter(self._disk), pipe.say)
+
+    def _snapshot_stream(self, pipe: Pipe) -> Duty:
+        yield from snapshot_duty(SnapshotDesk(self._disk), pipe.say)
 
     @property
-    def synced_sequence(self) -> int:
-        """What is on the platter, said or not yet said."""
-        return 0 if self._log is None else self._log.synced_sequence
+    def handle(self) -> ChildWriter | MemoryWriter:
+        """What the log and the snapshots are given to."""
+        return self.memory or self.child
 
-    # ---- snapshots
-    def _snapshot(self, time_s: float, action: Callable[[], None]) -> None:
-        self._snapshot_free_s = max(self._snapshot_free_s, self._world.now_s) + time_s
+    @property
+    def counted_sequence(self) -> int:
+        """What may be called durable, said or not yet said: in this mode synced, written, or handed over."""
+        if self.mode == MEMORY:
+            return EVERYTHING
+        if self._log is None:
+            return 0
+        return self._log.synced_sequence if self.mode == FSYNC else self._log.last_sequence
 
-        def turn() -> None:
-            if self._alive():
-                try:
-                    action()
-                except OSError:
-                    self._world.stats["failed syncs"] += 1
-                    self.on_failed()
+    # ---- the child's time
+    @property
+    def now_s(self) -> float:
+        """The world's."""
+        return self._world.now_s
 
-        self._world.at(self._snapshot_free_s - self._world.now_s, turn)
+    def at(self, delay_s: float, action: Callable[..., None], *arguments: Any) -> None:
+        """An event of the child, which a pause of the node does not delay."""
+        self._world.at(delay_s, self._event, action, arguments)
 
-    def _refused(self, snapshot_id: bytes, why: str | None) -> None:
-        if why is not None:
-            self.on_snapshot_refused(snapshot_id, why)
+    def _event(self, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if not self._over:
+            action(*arguments)
 
-    def snapshot_begin(self, snapshot_id: bytes, index: int, term: int) -> None:
-        """See cluster.journal.handle."""
-        desk = self._desk
-        assert desk is not None
-        self._snapshot(WRITE_S, lambda: self._refused(snapshot_id, desk.begin(snapshot_id, index, term)))
-
-    def snapshot_chunk(self, snapshot_id: bytes, chunk: bytes) -> None:
-        """See cluster.journal.handle."""
-        desk = self._desk
-        assert desk is not None
-        self._snapshot(WRITE_S, lambda: self._refused(snapshot_id, desk.chunk(snapshot_id, chunk)))
-
-    def snapshot_receive(self, snapshot_id: bytes, index: int, term: int, offset: int, data: bytes) -> None:
-        """See cluster.journal.handle."""
-        desk = self._desk
-        assert desk is not None
-        self._snapshot(
-            WRITE_S, lambda: self._refused(snapshot_id, desk.receive(snapshot_id, index, term, offset, data))
-        )
-
-    def snapshot_commit(self, snapshot_id: bytes) -> None:
-        """See cluster.journal.handle."""
-        desk = self._desk
-        assert desk is not None
-
-        def commit() -> None:
-            why = desk.commit(snapshot_id)
-            if why is None:
-                self.on_snapshot(snapshot_id)
-            else:
-                self.on_snapshot_refused(snapshot_id, why)
-
-        self._snapshot(self.sync_time(), commit)
-
-    def snapshot_abort(self, snapshot_id: bytes) -> None:
-        """See cluster.journal.handle."""
-        desk = self._desk
-        assert desk is not None
-        self._snapshot(WRITE_S, lambda: desk.abort(snapshot_id))
-
-    def snapshot_remove_before(self, index: int) -> None:
-        """See cluster.journal.handle."""
-        desk = self._desk
-        assert desk is not None
-        self._snapshot(WRITE_S, lambda: desk.remove_before(index))
-
-    # ---- operations
-    def _submit(self, sequence: int, record: bytes) -> None:
-        self._records.append(record)
-        self._sequence = sequence
-        self.backlog_bytes += len(record)
-        if not self._log_busy:
-            self._log_busy = True
-            self._world.at(WRITE_S, self._write)
-
-    def append(self, sequence: int, index: int, term: int, entry: bytes) -> None:
-        """See cluster.raft.log.Writer."""
-        self._submit(sequence, wal.append_record(sequence, index, term, entry))
-
-    def truncate(self, sequence: int, first_removed_index: int) -> None:
-        """See cluster.raft.log.Writer."""
-        self._submit(sequence, wal.truncate_record(sequence, first_removed_index))
-
-    def trim(self, sequence: int, index: int, term: int) -> None:
-        """See cluster.raft.log.Writer."""
-        self._submit(sequence, wal.trim_record(sequence, index, term))
-
-    def reset(self, sequence: int, index: int, term: int) -> None:
-        """See cluster.raft.log.Writer."""
-        self._submit(sequence, wal.reset_record(sequence, index, term))
-
-    def ballot(self, sequence: int, ballot: Ballot) -> None:
-        """See cluster.raft.log.Writer."""
-        self._ballots.append((sequence, ballot))
-        if not self._ballot_busy:
-            self._ballot_busy = True
-            self._world.at(WRITE_S, self._write_ballot)
-
-    # ---- the child's turns
     def sync_time(self) -> float:
         """How long a sync takes now."""
-        options, rng = self._world.options, self._world.rng
-        if self._world.healed:
+        world = self._world
+        options, rng = world.options, world.rng
+        if world.healed:
             return options.sync_s
-        if self._world.now_s < self.slow_until_s:
-            return self.slow_s
+        if world.now_s < self._disk.slow_until_s:
+            return self._disk.slow_s
         if rng.random() < options.slow_sync_chance:
             return 0.05 + rng.random() * 0.3
         return options.sync_s * (0.5 + rng.random())
 
-    def _write(self) -> None:
-        if not self._alive():
-            return
-        assert self._log is not None
-        records, self._records = self._records, []
-        if not records:
-            self._log_busy = False
-            self._guard(self._log.idle)
-            if self._alive():
-                self._guard(self._log.tidy)
-            return
-        self._guard(self._log.write, [b"".join(records)], self._sequence)
-        if not self._alive():
-            return
-        self._world.at(self.sync_time(), self._sync, sum(map(len, records)))
-
-    def _sync(self, written_bytes: int) -> None:
-        if not self._alive():
-            return
-        assert self._log is not None
-        sequence = self._guard(self._log.sync)
-        if sequence is None:
-            return
-        self.backlog_bytes -= written_bytes
-        self._world.at(WRITE_S, self._write)
-        self.on_synced(sequence)
-
-    def _write_ballot(self) -> None:
-        if not self._alive():
-            return
-        if not self._ballots:
-            self._ballot_busy = False
-            return
-        assert self._ballot_file is not None
-        sequence, ballot = self._ballots[-1]
-        self._ballots.clear()
-        self._guard(self._ballot_file.write, sequence, encode_ballot(ballot))
-        if not self._alive():
-            return
-        self._world.at(self.sync_time(), self._sync_ballot)
-
-    def _sync_ballot(self) -> None:
-        if not self._alive():
-            return
-        assert self._ballot_file is not None
-        sequence = self._guard(self._ballot_file.sync)
-        if sequence is None:
-            return
-        self._world.at(WRITE_S, self._write_ballot)
-        self.on_ballot(sequence)
-
-    def _guard(self, call: Callable[..., T], *arguments: object) -> T | None:
+    # ---- its steps and its end
+    def run(self, duty: Duty, arrived: list[tuple[int, bytes]] | None) -> Receive | Rest | Syncing | None:
+        """One step of a duty; what fails ends the child, and the node hears the end of its sockets."""
         try:
-            return call(*arguments)
-        except OSError:
-            self._world.stats["failed syncs"] += 1
-            self.on_failed()
+            return duty.send(arrived)
+        except StopIteration:
             return None
+        except OSError as error:
+            self._world.stats["failed syncs"] += 1
+            self._world.trace("a disk failed", error.errno, error.strerror)
+            self._end(error.errno or EXIT_UNKNOWN)
+        except FatalError as error:
+            self._world.violate("the journal's child", type(error).__name__, error)
+        except Ended as ended:
+            self.on_ended(ended)
+        return None
+
+    def _end(self, status: int) -> None:
+        self._over = True
+        self._process.status = status
+        for pipe in self._pipes:
+            pipe.end()
+
+    def finish(self) -> None:
+        """A clean stop: the node closes its ends, and the child does what has arrived, and ends."""
+        self._over = True
+        for stream in self._streams:
+            stream.finish()
+
+    def killed(self, rng: random.Random, *, power: bool) -> None:
+        """The node is gone and the kernel kills the child, before or behind its next step, or the power is gone."""
+        if self._over:
+            return
+        self._over = True
+        if not power and rng.random() < LAST_STEP_CHANCE:
+            self.on_ended = lambda _ended: None
+            self._disk.on_operation = _nothing
+            for stream in self._streams:
+                stream.last_step()
+
+
+def _nothing(_operation: str) -> None:
+    """No fault waits any more."""
+

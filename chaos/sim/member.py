@@ -1,115 +1,103 @@
 """One simulated member: the product's Replica over simulated disk, links, clock and randomness, one life at a time.
 
-Areas checked here, as they happen: election safety, state-machine safety, nothing applied twice or out of order, a
-durable acknowledgement is kept over a restart. See checks.py for the rest.
+What happens in the node's process goes through `guard` and `later`: a pause delays it, a crash drops it, an armed
+fault ends it in the middle. watching.py reports what the replica does to the checks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from cluster.errors import DamagedError, FatalError
+from cluster.errors import DamagedError
+from cluster.journal.handle import Callbacks
+from cluster.journal.modes import BUFFERED, FSYNC, MEMORY
 from cluster.keyring.keyring import Keyring
 from cluster.keyring.sealing import Sealer
 from cluster.links import messages
-from cluster.raft.boot import open_journal
-from cluster.raft.chassis import LEADER, Timing
+from cluster.raft.boot import mark_lost, mark_stopped, open_journal
+from cluster.raft.chassis import Timing
 from cluster.raft.loading import load_newest
-from cluster.raft.log import DurableLog
-from cluster.raft.replica import Replica
 from cluster.raft.store import FileSnapshots
 
-from .disk import SimDisk
-from .journal import SimWriter
+from .journal import Ended, SimJournal
+from .process import SimProcess, nothing
+from .watching import WatchedLog, watched_class
 from .world import TICK_S, SimClock, SimRandom, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cluster.raft.boot import Opened
+    from cluster.raft.replica import Replica
+
     from .checks import Checks
     from .network import Network
+    from .workload.half import NodeHalf
 
 SEGMENT_BYTES = 64 * 1024
 GENERATION = b"generation-sim-1"
 CLUSTER_ID = b"cluster-id-sim-1"
 HEARTBEAT_S = 0.05
+ELECTION_MIN_S = 0.5
+ELECTION_MAX_S = 0.8
+RETRY_S = 0.05
 
 
-class SimReplica(Replica):
-    """The product's replica, watched. Mutants in the tests are subclasses of the product's class, given to the run."""
+class Hello(NamedTuple):
+    """The part of the product's Hello that Raft hears of."""
 
-    member: SimMember
-
-    def install(self, index: int, term: int, command: bytes) -> None:
-        """Report, then do."""
-        self.member.checks.applied(self.member, index, term, command)
-        super().install(index, term, command)
-
-    def on_role(self, old: int, new: int) -> None:
-        """Report a new leader."""
-        super().on_role(old, new)
-        if new == LEADER:
-            self.member.checks.elected(self.member, self)
-
-    def advance_commit(self) -> None:
-        """Report a new commit index."""
-        before = self.commit_index
-        super().advance_commit()
-        if self.commit_index > before:
-            self.member.checks.disks.committed(self.member, self, self.commit_index)
-
-    def on_ack(self, peer: str, message: messages.Ack) -> None:
-        """Report what is credited."""
-        super().on_ack(peer, message)
-        if self.is_leader:
-            self.member.checks.disks.credited(self, peer)
-
-    def replace_state(self) -> None:
-        """Count snapshots that are installed."""
-        super().replace_state()
-        self.member.world.stats["installs"] += 1
-
-    def end_recovery(self) -> None:
-        """Report a node that is whole again."""
-        self.member.checks.disks.whole(self.member)
-        super().end_recovery()
+    incarnation: int
+    known_incarnation: int
+    known_term: int
+    known_index: int
 
 
-class SimMember:
+class SimMember(SimProcess):
     """Member `number` of the world."""
 
     def __init__(self, world: World, number: int, replica_class: type[Replica], checks: Checks) -> None:
-        self.world = world
-        self.number = number
-        self.node_id = f"n{number + 1}"
+        super().__init__(world, number)
         self.checks = checks
-        self.rng = random.Random(f"member {world.options.seed} {number}")
-        self.disk = SimDisk()
         self.network: Network | None = None
-        self.life = 0
-        self.alive = False
-        self.paused_until_s = 0.0
+        self.boots = 0  # of its kernel
+        self.may_lose: Callable[[SimMember], bool] = lambda _member: False
+        self.stays_down = False  # nobody starts it again
         self.replica: Replica | None = None
-        self.writer: SimWriter | None = None
-        self.clock = SimClock(world, self.rng)
+        self.writer: SimJournal | None = None
+        self.half: NodeHalf | None = None  # what of the node stands above the replica, in this life
+        self.on_life: Callable[[SimMember], None] = lambda _member: None
+        self.on_death: Callable[[SimMember], None] = lambda _member: None
         self.on_vote_spoken: Callable[[SimMember], None] = lambda _member: None
-        bases = (SimReplica,) if replica_class is Replica else (SimReplica, replica_class)
-        self._replica_class = type("Watched", bases, {"member": self})
+        self._replica_class = watched_class(self, replica_class)
         self._wake_pending = False
+        self._ticked_s = 0.0
+        self.rotten_below: int | None = None  # a snapshot below this index has rotted and is not yet replaced
 
     # ---- life
     def start(self) -> None:
         """A new life: ballot, log and snapshot are read as the product does. A disk that fails now ends it at once."""
-        if self.alive:
+        if self.alive or self.stays_down:
             return
         try:
             self._begin_life()
         except OSError:
-            self.alive = False
+            self._failed_start(power=False)
+        except Ended as ended:
+            self._failed_start(power=ended.power)
+
+    def _failed_start(self, *, power: bool) -> None:
+        self.alive = False
+        self.replica = None
+        self.disk.on_operation = nothing
+        if power:
+            self.boots += 1
+            self.disk.power_loss(self.rng)
+        else:
             self.disk.kill()
-            self.world.stats["failed starts"] += 1
-            self.world.at(0.05, self.start)
+        self.world.stats["failed starts"] += 1
+        self.world.at(RETRY_S, self.start)
 
     def _begin_life(self) -> None:
         world = self.world
@@ -118,30 +106,37 @@ class SimMember:
         self.clock = SimClock(world, self.rng)
         source = SimRandom(self.rng)
         sealer = Sealer(keyring(world.options.seed), source, GENERATION)
-        is_alive = lambda: self.alive and self.life == life  # noqa: E731 - a closure over this life
         state, snapshot, damaged = load_newest(self.disk, sealer)
         try:
             opened = open_journal(
-                self.disk, segment_bytes=SEGMENT_BYTES, wall_ns=self.clock.wall_ns() // 10**6, snapshot=snapshot
+                self.disk, segment_bytes=SEGMENT_BYTES, wall_ns=self.clock.wall_ns() // 10**6, snapshot=snapshot,
+                mode=world.options.journal_mode, boot_id=f"boot {self.boots}",
             )
         except DamagedError as error:
             world.violate("ballot lost", self.node_id, error)
             return
         self.alive = True
-        self.writer = SimWriter(world, self.disk, SEGMENT_BYTES, is_alive)
-        self.writer.begin(opened)
-        log = DurableLog(self.writer, opened)
-        bootstrap = not opened.entries and opened.base == (0, 0)
-        options = world.options
-        peers = [f"n{n + 1}" for n in range(options.nodes) if n != self.number]
-        replica_class = self._replica_class
-        timing = Timing(HEARTBEAT_S, 0.5, 0.8)
-        if bootstrap:
+        writer = self.writer = SimJournal(world, self.disk, SEGMENT_BYTES, self.later)
+        writer.on_ended = self._ended
+        writer.begin(opened, self._callbacks())
+        log = WatchedLog(writer.handle, opened, self)
+        if not opened.entries and opened.base == (0, 0):
             log.add(self.checks.bootstrap_entry(sealer), 1, 0)
-        replica = self.replica = replica_class(
-            self.node_id, peers, timing, log, self.clock, source,
-            FileSnapshots(self.disk, self.writer, damaged), state, sealer, snapshot_index=state.applied_index,
+        peers = [f"n{n + 1}" for n in range(world.options.nodes) if n != self.number]
+        snapshots_disk = writer.memory.disk if writer.memory else self.disk
+        replica = self.replica = self._replica_class(
+            self.node_id, peers, Timing(HEARTBEAT_S, ELECTION_MIN_S, ELECTION_MAX_S), log, self.clock, source,
+            FileSnapshots(snapshots_disk, writer.handle, damaged), state, sealer, snapshot_index=state.applied_index,
         )
+        self._settings(replica)
+        self.checks.started(self, replica, opened)
+        self._say_start(replica, opened)
+        self.on_life(self)
+        self._ticked_s = world.now_s
+        world.at(self.rng.random() * TICK_S, self._timer, life)
+
+    def _settings(self, replica: Replica) -> None:
+        options = self.world.options
         replica.commit_index = max(replica.commit_index, 1)
         replica.batch_entries_max = options.batch_entries_max
         replica.window_bytes_max = options.window_bytes_max
@@ -151,65 +146,123 @@ class SimMember:
         replica.send = self._send
         replica.wake = self._wake
         replica.on_broken = self._on_broken
-        self.writer.on_synced = self._guarded(replica.on_log_synced)
-        self.writer.on_ballot = self._guarded(replica.on_ballot_durable)
-        self.writer.on_failed = lambda: self.crash("failed sync")
-        self.writer.on_snapshot = self._guarded(replica.on_snapshot_durable)
-        self.writer.on_snapshot_refused = self._guarded(replica.on_snapshot_refused)
-        self.checks.disks.started(self, replica, opened)
-        world.trace(self.node_id, "start", replica, "recovering" if replica.recovering else "")
-        world.at(self.rng.random() * TICK_S, self._tick_loop, life)
 
-    def crash(self, how: str, *, power: bool = False) -> None:
+    def _callbacks(self) -> Callbacks:
+        """Called by the journal's node side, which runs in events of this process (`later`)."""
+        return Callbacks(
+            on_synced=lambda sequence: self._replica().on_log_synced(sequence),
+            on_ballot=self._ballot_durable,
+            on_failed=lambda _why: self._journal_failed(),
+            on_snapshot=lambda snapshot_id: self._replica().on_snapshot_durable(snapshot_id),
+            on_snapshot_refused=lambda *refused: self._replica().on_snapshot_refused(*refused),
+            on_space=lambda there: self._on_space(there=there),
+        )
+
+    def _ballot_durable(self, sequence: int) -> None:
+        """As cluster/turns.py does."""
+        replica = self._replica()
+        before = replica.log.incarnation
+        replica.on_ballot_durable(sequence)
+        if replica.log.incarnation != before and self.network is not None:
+            self.network.down(self.number)
+
+    def _journal_failed(self) -> None:
+        """As cluster/member.py does."""
+        assert self.writer is not None
+        if self.writer.mode == BUFFERED and self.writer.child.write_failed:
+            with contextlib.suppress(OSError, DamagedError):
+                mark_lost(self.disk)
+        self.crash("failed sync")
+
+    def _replica(self) -> Replica:
+        assert self.replica is not None
+        return self.replica
+
+    def _on_space(self, *, there: bool) -> None:
+        self.world.stats["full disks"] += not there
+        self._replica().on_space(there)
+
+    def _say_start(self, replica: Replica, opened: Opened) -> None:
+        self.world.stats["starts"] += 1
+        self.world.stats["starts that recover"] += opened.ballot.recovering
+        self.world.trace(self.node_id, "start", replica, "recovering" if replica.recovering else "")
+
+    def crash(self, how: str, *, power: bool = False, down_s: float | None = None) -> None:
         """The process ends; with `power`, what was not synced may be lost too."""
         if not self.alive:
             return
+        mode = self.world.options.journal_mode
+        loses = mode == MEMORY or (mode == BUFFERED and power)
+        if loses and not self.may_lose(self):
+            if mode == MEMORY and how != "failed sync":
+                return
+            power = False
         self.world.trace(self.node_id, "crash", how, self.replica)
         self.world.stats[f"crashes ({how})"] += 1
-        self.alive = False
         assert self.replica is not None
-        self.checks.disks.stops(self)
+        assert self.writer is not None
+        self.writer.killed(self.rng, power=power)
+        self.alive = False
+        self.checks.stopped(self)
+        if loses and (power or mode == MEMORY):
+            self.checks.disks.loses_log(self)
+        self.on_death(self)
         self.replica.lose_proposals()
         self.replica.refuse_all_reads()
         self.replica = None
+        self.on_death(self)
+        self.disk.on_operation = nothing
         if power:
+            self.boots += 1
             self.disk.power_loss(self.rng)
         else:
             self.disk.kill()
         assert self.network is not None
         self.network.down(self.number)
-        self.world.at(0.02 + self.rng.random() * 1.5, self.start)
+        self.paused_until_s = 0.0
+        self._release()  # whatever it would have met finds out by itself that this life is over
+        random_s = 0.02 + self.rng.random() * 1.5
+        self.world.at(random_s if down_s is None else down_s, self.start)
+
+    def stop(self, *, power: bool) -> None:
+        """A clean stop, and perhaps a loss of power behind it."""
+        if not self.running or self.replica is None or self.writer is None:
+            return
+        mode = self.world.options.journal_mode
+        if mode != FSYNC and not self.may_lose(self):
+            return
+        self.guard(self.replica.transfer_leadership)
+        self.writer.finish()
+        if mode == BUFFERED:
+            mark_stopped(self.disk)
+        self.crash("stop")
+        if power and not self.alive:
+            self.boots += 1
+            self.disk.power_loss(self.rng)
 
     def _on_broken(self, why: str) -> None:
         self.world.violate("broken", self.node_id, why)
 
-    # ---- events
-    def _guarded(self, call: Callable[..., None]) -> Callable[..., None]:
-        def guarded(*arguments: object) -> None:
-            self.guard(call, *arguments)
-
-        return guarded
-
-    def guard(self, call: Callable[..., None], *arguments: object) -> None:
-        """Run a handler; a broken invariant ends the run, a failed disk this life."""
-        try:
-            call(*arguments)
-        except FatalError as error:
-            self.world.violate("fatal", self.node_id, error)
-
+    # ---- its turns
     def _wake(self) -> None:
         if not self._wake_pending:
             self._wake_pending = True
-            self.world.at(self.world.options.turn_s, self._woken, self.life)
+            self.world.at(self.world.options.turn_s + self.clock.ahead_s, self._woken, self.life)
 
     def _woken(self, life: int) -> None:
         self._wake_pending = False
         self.tick(life)
 
-    def _tick_loop(self, life: int) -> None:
-        if self.alive and self.life == life:
+    def _timer(self, life: int) -> None:
+        """A turn is due TICK_S behind the one before it, whatever that was for."""
+        if not self.alive or self.life != life:
+            return
+        early_s = self._ticked_s + TICK_S - self.world.now_s
+        if early_s <= 0:
+            self._ticked_s = self.world.now_s
             self.tick(life)
-            self.world.at(TICK_S, self._tick_loop, life)
+            early_s = TICK_S
+        self.world.at(early_s, self._timer, life)
 
     def tick(self, life: int) -> None:
         """One turn, unless the node is paused."""
@@ -218,6 +271,7 @@ class SimMember:
         if self.paused_until_s > self.world.now_s:
             return
         assert self.replica is not None
+        self._ticked_s = self.world.now_s
         self.guard(self.replica.tick)
         if self.replica is not None and self.replica.busy:
             self._wake()
@@ -226,28 +280,58 @@ class SimMember:
         """A message has been delivered."""
         assert self.replica is not None
         peer = f"n{sender + 1}"
-        self.world.trace(self.node_id, "<-", peer, type(message).__name__)
+        if self.world.trace_lines is not None:
+            self.world.trace(self.node_id, "<-", peer, type(message).__name__)
         try:
             self.guard(self.replica.receive, peer, message)
         except DamagedError:
             self.world.violate("damaged entry", self.node_id, peer)
 
-    def connected(self, other: int) -> None:
+    def hello(self, other: int) -> Hello:
+        """What this node says when a link comes to stand: its incarnation, and what it knows of the other."""
+        log = self._replica().log
+        return Hello(log.incarnation, *log.known.get(f"n{other + 1}", (0, 0, 0)))
+
+    def connected(self, other: int, hello: Hello) -> None:
         """A link stands."""
-        assert self.replica is not None
-        self.replica.on_connected(f"n{other + 1}")
+        self.guard(self._on_connected, f"n{other + 1}", hello)
+
+    def _on_connected(self, peer: str, hello: Hello) -> None:
+        """As cluster/turns.py does."""
+        replica = self._replica()
+        recovering = replica.recovering
+        replica.log.remember(peer, incarnation=hello.incarnation)
+        another_life = replica.meet((hello.known_term, hello.known_index), hello.known_incarnation)
+        if replica.recovering and not recovering:
+            self.world.violate("its peers know more than its disk", self.node_id, peer, hello)
+        if another_life:
+            self.world.stats["goes on as another life"] += 1
+            return
+        replica.on_connected(peer)
+        if self.half is not None:
+            self.half.links.connected(peer)
+        self._wake()
 
     def disconnected(self, other: int) -> None:
         """A link is gone."""
-        assert self.replica is not None
-        self.replica.on_disconnected(f"n{other + 1}")
+        self.guard(self._replica().on_disconnected, f"n{other + 1}")
+        if self.half is not None:
+            self.half.links.disconnected(f"n{other + 1}")
 
     def _send(self, peer: str, message: messages.Message) -> bool:
         assert self.network is not None
         self.checks.sent(self, peer, message)
         if isinstance(message, messages.RequestVote) or (isinstance(message, messages.Vote) and message.granted):
             self.on_vote_spoken(self)
-        return self.network.send(self.number, int(peer[1:]) - 1, message)
+        other = int(peer[1:]) - 1
+        if self.clock.ahead_s > 0:  # it stood still inside this handler: what follows leaves when it goes on
+            self.world.at(self.clock.ahead_s, self._send_late, self.life, other, message)
+            return True
+        return self.network.send(self.number, other, message)
+
+    def _send_late(self, life: int, other: int, message: messages.Message) -> None:
+        if self.alive and self.life == life and self.network is not None:
+            self.network.send(self.number, other, message)
 
 
 _keyrings: dict[int, Keyring] = {}

@@ -1,5 +1,7 @@
 """Simulated links: encoded messages between nodes, FIFO connections that break, or lossy datagrams.
 
+When a connection stands, each side learns what the other knows of it, as from the product's hello.
+
 A message is encoded when sent and decoded when delivered, so the codec is part of what is tested. Bytes of an older
 connection may still arrive after a newer one stands, as with real sockets whose buffers are read late.
 """
@@ -11,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from cluster.links import messages
 
+from .checks import MARKER
+
 if TYPE_CHECKING:
-    from .member import SimMember
+    from .member import Hello, SimMember
     from .world import World
 
 OLD_BYTES_CHANCE = 0.3
+MESSAGES_MAX = 60_000  # of a run: more than ten times of what the busiest need
 
 
 class Network:
@@ -26,6 +31,8 @@ class Network:
         self.members = members
         self.sides: list[int] = [0] * len(members)  # a partition: nodes of different sides do not reach each other
         self.cut: set[tuple[int, int]] = set()  # one-way cuts
+        self.slow: dict[tuple[int, int], float] = {}  # one direction of a link takes so much longer
+        self.messages = 0
         self._epoch: dict[tuple[int, int], int] = {}
         self._up: dict[tuple[int, int], bool] = {}
         self._last: dict[tuple[int, int], float] = {}
@@ -51,7 +58,8 @@ class Network:
         self._up[a, b] = True
         self._epoch[a, b] += 1
         for x, y in ((a, b), (b, a)):
-            self.world.at(self._delay(), self._report, x, y, self.members[x].life, self._epoch[a, b], True)
+            hello = self.members[y].hello(x)
+            self.world.at(self._delay(x, y), self._report, x, y, self.members[x].life, self._epoch[a, b], hello)
 
     def disconnect(self, a: int, b: int) -> None:
         """The connection breaks; both sides notice, and it is dialled again."""
@@ -60,8 +68,24 @@ class Network:
             return
         self._up[key] = False
         for x, y in (key, key[::-1]):
-            self.world.at(self._delay(), self._report, x, y, self.members[x].life, self._epoch[key], False)
+            self.world.at(self._delay(x, y), self._report, x, y, self.members[x].life, self._epoch[key], None)
         self.world.at(0.1 + self.world.rng.random() * 0.5, self.connect, *key)
+
+    def cut_for(self, pairs: list[tuple[int, int]], time_s: float) -> None:
+        """What the first of each pair says does not reach the second, for a while."""
+        if not self.world.healed:
+            self.cut.update(pairs)
+            self.world.at(time_s, self._uncut, pairs)
+
+    def _uncut(self, pairs: list[tuple[int, int]]) -> None:
+        if not self.world.healed:
+            self.cut.difference_update(pairs)
+
+    def heal(self) -> None:
+        """Every link can stand again."""
+        self.sides = [0] * len(self.members)
+        self.cut.clear()
+        self.slow.clear()
 
     def down(self, node: int) -> None:
         """A node has died: its connections break."""
@@ -69,37 +93,46 @@ class Network:
             if other != node:
                 self.disconnect(node, other)
 
-    def _report(self, x: int, y: int, life: int, epoch: int, up: bool) -> None:
+    def _report(self, x: int, y: int, life: int, epoch: int, hello: Hello | None) -> None:
         key = (min(x, y), max(x, y))
         member = self.members[x]
-        if not member.alive or member.life != life or self._up[key] != up or self._epoch[key] != epoch:
+        if not self._alive(x, life) or self._up[key] != (hello is not None) or self._epoch[key] != epoch:
             return
-        if up:
-            member.connected(y)
+        if not member.running:
+            member.postpone(self._report, x, y, life, epoch, hello)
+        elif hello is not None:
+            member.connected(y, hello)
         else:
             member.disconnected(y)
 
-    def _delay(self) -> float:
+    def _delay(self, a: int, b: int) -> float:
         options, rng = self.world.options, self.world.rng
-        if not self.world.healed and rng.random() < options.spike_chance:
-            return rng.random() * options.spike_s
-        return options.delay_s * (0.5 + rng.random())
+        if self.world.healed:
+            return options.delay_s * (0.5 + rng.random())
+        late_s = self.slow.get((a, b), 0.0)
+        if rng.random() < options.spike_chance:
+            return late_s + rng.random() * options.spike_s
+        return late_s + options.delay_s * (0.5 + rng.random())
 
     def send(self, a: int, b: int, message: messages.Message) -> bool:
         """False if no connection stands."""
         key = (min(a, b), max(a, b))
         if not self._up[key]:
             return False
-        self.world.stats["messages"] += 1
+        self.messages += 1
+        if self.messages > MESSAGES_MAX:
+            self.world.violate("a storm of messages", self.members[a].node_id, type(message).__name__)
         data = messages.encode(message)
+        if MARKER in data:
+            self.world.violate("readable in a message", self.members[a].node_id, type(message).__name__)
         options, rng = self.world.options, self.world.rng
         if options.datagram and not self.world.healed:
             copies = 2 if rng.random() < options.duplicates else 1
             for _ in range(copies):
                 if rng.random() >= options.loss:
-                    self._deliver_after(self._delay(), a, b, data)
+                    self._deliver_after(self._delay(a, b), a, b, data)
             return True
-        due = max(self.world.now_s + self._delay(), self._last.get((a, b), 0.0) + 1e-6)
+        due = max(self.world.now_s + self._delay(a, b), self._last.get((a, b), 0.0) + 1e-6)
         self._last[a, b] = due
         self._queues.setdefault((a, b), deque()).append((data, self._epoch[key], self.members[b].life))
         self.world.at(due - self.world.now_s, self._pump, a, b)
@@ -115,8 +148,8 @@ class Network:
             if current and not self.reachable(a, b):
                 self.world.at(0.2, self._pump, a, b)  # TCP sends again until the link is given up
                 return
-            if (wait := self.members[b].paused_until_s - self.world.now_s) > 0:
-                self.world.at(wait + 1e-6, self._pump, a, b)
+            if not self.members[b].running:
+                self.members[b].postpone(self._pump, a, b)
                 return
             if self.reachable(a, b) and (current or self.world.rng.random() < OLD_BYTES_CHANCE):
                 queue.popleft()
@@ -133,7 +166,7 @@ class Network:
     def _deliver(self, a: int, b: int, data: bytes, life: int) -> None:
         if not self._alive(b, life) or not self.reachable(a, b):
             return
-        if (wait := self.members[b].paused_until_s - self.world.now_s) > 0:
-            self.world.at(wait + 1e-6, self._deliver, a, b, data, life)
+        if not self.members[b].running:
+            self.members[b].postpone(self._deliver, a, b, data, life)
             return
         self.members[b].receive(a, messages.decode(data))

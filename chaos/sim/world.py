@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .options import Options
 
-TICK_S = 0.025
+TICK_S = 0.04  # behind the last turn
 
 
 class SimClock:
@@ -30,13 +30,17 @@ class SimClock:
         self._rate = self._draw()
         self._until = world.now_s + 1.0
         self.wall_offset_ns = 0
+        self.ahead_s = 0.0  # inside a handler that stood still: how late it is there
+        self.on_reading: Callable[[], None] | None = None
 
     def _draw(self) -> float:
         return 1.0 + self._world.options.drift * (2 * self._rng.random() - 1)
 
     def boot(self) -> float:
         """See cluster.seams.Clock."""
-        now = self._world.now_s
+        if self.on_reading is not None:
+            self.on_reading()
+        now = self._world.now_s + self.ahead_s
         if now > self._at:
             self._reading += (now - self._at) * self._rate
             self._at = now
@@ -87,11 +91,13 @@ class World:
 
     def run(self, until_s: float) -> None:
         """Let everything happen that is due before `until_s`, or until something is violated."""
-        while self._events and self._events[0][0] <= until_s and not self.violations:
-            self.now_s, _, action, arguments = heapq.heappop(self._events)
-            self.stats["events"] += 1
+        events, violations, pop, count = self._events, self.violations, heapq.heappop, 0
+        while events and events[0][0] <= until_s and not violations:
+            self.now_s, _, action, arguments = pop(events)
+            count += 1
             action(*arguments)
         self.now_s = max(self.now_s, until_s)
+        self.stats["events"] += count
 
     def trace(self, *words: Any) -> None:
         """A line of the trace, if one is kept."""
