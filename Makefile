@@ -36,6 +36,9 @@ conformance: setup
 sim: setup
 	@$(BIN)/python -m chaos.sim --seeds $(or $(SEEDS),200)
 
+mutants: setup
+	@$(BIN)/python -m tests.chaos.mutants_table --seeds $(or $(SEEDS),60)
+
 fuzz: setup
 	@$(BIN)/python -m tests.hostile.fuzz --seconds $(or $(SECONDS_IN_ALL),600)
 

@@ -40,10 +40,11 @@ def main() -> int:
     report = campaign(job)
     print("\n".join(report.table()))
     rates = ", ".join(f"{rate:.1f} with {nodes} nodes" for nodes, rate in report.rates().items())
-    print(f"{job.count} seeds, {len(report.failures)} with a violation; seeds/s per core: {rates}")
+    done = sum(report.seeds.values())
+    print(f"{done} of {job.count} seeds, {len(report.failures)} with a violation; seeds/s per core: {rates}")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report.as_json(), indent=1), encoding="utf-8")
-    return 1 if report.failures else 0
+    return 1 if report.failures or done != job.count else 0  # a worker that died early has not held
 
 
 def _replay(arguments: argparse.Namespace) -> int:

@@ -251,9 +251,9 @@ class NodeHalf:
         for done in pending.values():
             done(None)
         for task, coroutine in self._tasks.values():
-            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
-                coroutine.close()
-                task.get_coro().close()
+            for waiting in (coroutine, task.get_coro()):
+                if inspect.getcoroutinestate(waiting) == inspect.CORO_CREATED:
+                    waiting.close()
         self._tasks.clear()
 
     # ---- calls of other members
