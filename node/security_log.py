@@ -2,7 +2,9 @@
 
 `<data_dir>/security.log` has one JSON line an event, chained by SHA-256: without keys there is no secret to chain with,
 so it proves continuity, not authorship. While unsealed the same event also goes to the audit devices, whose chain is
-keyed. Invariant: no detail is a share, a key or a token.
+keyed. Who may reach a sealed node may offer it shares for ever: beyond FILE_BYTES_MAX the file becomes
+`security.log.1`, in place of an older one, and the chain goes on in a new file.
+Invariant: no detail is a share, a key or a token.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("strongroom.security")
 
 NAME = "security.log"
+OLDER = ".1"
 TAIL_BYTES = 4096
+FILE_BYTES_MAX = 16 << 20
 
 
 class SecurityLog:
@@ -40,8 +44,14 @@ class SecurityLog:
         self._node_id = node_id
         self._clock = clock
         self._sequence, self._chain, self._torn = _tail(self._path)
+        if not self._chain:  # nothing whole in it: it was begun behind the older one, if there is one
+            self._sequence, self._chain, _ = _tail(self._older)
         self._tasks: set[asyncio.Task[None]] = set()
         self.to_devices: Callable[[str, Mapping[str, str | int | bool]], Awaitable[None]] | None = None
+
+    @property
+    def _older(self) -> Path:
+        return self._path.with_name(NAME + OLDER)
 
     def record(self, event: str, **details: str | int | bool) -> None:
         """The event stands in the file, and is on its way to the audit devices. Never raises."""
@@ -57,6 +67,7 @@ class SecurityLog:
         chain = hashlib.sha256(self._chain.encode() + body).hexdigest()
         text = (b"\n" if self._torn else b"") + body[:-1] + b',"chain":"%b"}\n' % chain.encode()
         try:
+            self._make_room()
             fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 self._torn = os.write(fd, text) < len(text)
@@ -73,6 +84,10 @@ class SecurityLog:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def _make_room(self) -> None:
+        if self._path.exists() and self._path.stat().st_size >= FILE_BYTES_MAX:
+            self._path.replace(self._older)
+
     async def _offer(self, event: str, details: Mapping[str, str | int | bool]) -> None:
         assert self.to_devices is not None
         with contextlib.suppress(StrongroomError):
@@ -80,7 +95,7 @@ class SecurityLog:
 
 
 def _tail(path: Path) -> tuple[int, str, bool]:
-    """(sequence, chain) of the last whole line, and whether something that is none stands behind it."""
+    """(sequence, chain) of the last whole line, 0 and "" without one; and whether something else stands last."""
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
