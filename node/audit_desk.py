@@ -223,7 +223,7 @@ class AuditDesk:
             draft.hashes = (QUIET,)
             return draft, None
 
-        await self._member.write(decide)
+        await self._member.propose(decide)
 
     # ---- enabling
     async def before(self, request: RawRequest) -> None:

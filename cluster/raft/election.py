@@ -321,7 +321,7 @@ class Election(Chassis):
         ballot = self.log.ballot
         less = term > ballot.term or index > self.log.last_index or forgotten(ballot, life)
         counted = life > ballot.incarnation or (life == ballot.incarnation and index > self.log.last_index)
-        if less and not self.recovering:
+        if less and (not self.recovering or self._clearing is not None):  # what ends it now may not be the end
             self.recovering = True
             self._clearing = None
             self._quiet_until_s = self._quiet_end()

@@ -53,6 +53,20 @@ def test_a_ballot_without_a_life_that_a_peer_heard_of_was_put_back(
     assert [ballot.incarnation for _, ballot in node.writer.ballots if ballot.incarnation > 30] == [41] * another
 
 
+@pytest.mark.parametrize(("known", "whole"), [((4, 9), False), ((4, 2), True)])
+def test_a_recovery_that_ends_just_when_a_peer_knows_more_does_not_end(
+    known: tuple[int, int], *, whole: bool
+) -> None:
+    """Its last ballot is on its way to the disk; once a leader has made good what the peer knows of, it may."""
+    node, _ = lone(start=opened(entries=TWO, ballot=a_life(10, 30, recovering=True)))
+    node.replica.end_recovery()
+    node.replica.meet(known, 10)
+    node.sync_ballot()
+
+    assert node.replica.recovering is not whole
+    assert node.writer.ballots[-1][1].recovering is not whole
+
+
 def test_a_life_that_comes_with_less_than_it_had_goes_on_as_another() -> None:
     """A machine put back with its memory: its leader counted what this very life held. Its twin: a life nobody knew."""
     node, _ = lone(start=opened(entries=TWO, ballot=a_life(30)))
