@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster import Draft, Table, ValueSealing, View, WriteId, write_ids
+from cluster import QUIET, Draft, Table, ValueSealing, View, WriteId, write_ids
 
 from .http.render import errors_body, json_bytes, respond
 from .request import WRITES, Answer, RawJson, RawRequest, RawResponse, Refusal
@@ -106,6 +106,8 @@ class WriteIds:
             status=204 if answer.empty else answer.status,
             answer=kept,
         )
+        if draft.empty:
+            draft.hashes = (QUIET,)
         draft.put(Table.WRITE_ID, key, record)
 
     def _names(self, token: TokenView, request: RawRequest) -> tuple[bytes, bytes]:

@@ -127,7 +127,9 @@ class Writing:
         finally:
             request.operation = asked
         draft = join(use, plan.draft)
-        if not draft.empty:
+        if not draft.empty or not is_refused(plan.answer):
+            # Also where nothing had to change: an attempt with the same id may still be on its way here, and would
+            # otherwise be executed after this answer.
             self._write_ids.remember(draft, request, judged.token, plan, now_ns)
         return draft, plan
 
@@ -175,6 +177,11 @@ def _help(routed: Routed) -> Answer:
     about = {"title": "Strongroom", "version": "1", "description": "HTTP API"}
     openapi = {"openapi": "3.0.2", "info": about, "paths": {}}
     return Answer(bare=True, data={"help": text, "see_also": None, "openapi": openapi})
+
+
+def is_refused(answer: Answer) -> bool:
+    """Whether the answer says that the request cannot be done."""
+    return (answer.status if answer.raw is None else answer.raw.status) >= 400
 
 
 def is_write(routed: Routed | None, request: RawRequest) -> bool:

@@ -186,3 +186,26 @@ async def test_a_path_that_speaks_of_a_login_takes_ids_like_any_other(three: Sit
         assert (await put(three.leader, three.token, "app/login", 1, write_id)).status == 200
 
     assert await versions(three, "app/login") == 1
+
+
+@pytest.mark.parametrize("path", ["secret/data/none", "secret/metadata/none"])
+async def test_a_write_that_found_nothing_to_do_is_not_done_later(three: Site, path: str) -> None:
+    """An attempt of it that was late on its way would otherwise destroy what was written meanwhile."""
+    write_id = uuid7(time.time())
+    first = await three.followers[0].ask("DELETE", path, token=three.token, **with_id(write_id))
+    await three.must("POST", "secret/data/none", {"data": {"a": 1}})
+    late = await three.leader.ask("DELETE", path, token=three.token, **with_id(write_id))
+
+    assert (first.status, late.status) == (204, 204)
+    assert (await three.ask("GET", "secret/data/none")).status == 200
+    await three.must("DELETE", "secret/metadata/none")
+
+
+async def test_a_refused_write_leaves_nothing_behind(three: Site) -> None:
+    """It was refused, and may be asked again under the same id when it can be done."""
+    write_id = uuid7(time.time())
+    before = three.leader.node.member.view.applied_index
+    refused = await three.leader.ask("PATCH", "secret/data/w9", {"data": {}}, token=three.token, **with_id(write_id))
+
+    assert refused.status >= 400
+    assert three.leader.node.member.view.applied_index == before
