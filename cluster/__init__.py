@@ -23,7 +23,7 @@ from .backup.sinks.urls import open_sink
 from .backup.verify import Verified, Verifying, incomplete_bases
 from .backup.witness import Witness, read_witnesses
 from .clockshim import ShimRefusedError, clock_of
-from .coordinator import Seed, find_cluster, run_init
+from .coordinator import Seed, find_cluster, read_envelope_answer, run_init
 from .errors import (
     DamagedError,
     NotInitialisedError,
@@ -40,6 +40,7 @@ from .files import read_file, write_file
 from .folder import FolderError, lock_folder
 from .initialise import AlreadyInitialisedError
 from .keyring.envelope import SealConfig, read_seal
+from .keyring.keyring import Keyring
 from .keyring.seal import InvalidShareError, NewSeal, Unsealed, WrongSharesError, init_problem, open_envelope
 from .keyring.sealing import Sealer
 from .keyring.unsealers import static as static_seal
@@ -108,6 +109,7 @@ __all__ = [
     "FolderError",
     "InvalidShareError",
     "Joining",
+    "Keyring",
     "KeyringRecord",
     "Lease",
     "Member",
@@ -194,6 +196,7 @@ __all__ = [
     "open_sink",
     "prune",
     "public_key_sha256",
+    "read_envelope_answer",
     "read_file",
     "read_seal",
     "read_witnesses",

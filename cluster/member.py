@@ -290,6 +290,7 @@ class Member(Serving):
         replica.commit_index = max(replica.commit_index, 1)
         replica.read_timeout_s = settings.read_timeout_s
         replica.unsynced_bytes_max = settings.unsynced_bytes_max
+        replica.log_keep_bytes = settings.log_keep_bytes
         replica.send = self._send
         replica.wake = self._wake
         replica.on_broken = self._on_broken

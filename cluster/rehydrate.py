@@ -136,7 +136,7 @@ class Rehydrate:
             draft.put(Table.FACT, key, records.Fact(time_ns=now_ns, text="hand-out", data=data))
             return draft, None
 
-        await self._member.write(decide)
+        await self._member.propose(decide)  # whatever backups ask of writes: it is what brings a member back
 
     # ---- asking
     async def ask_until_open(self) -> None:

@@ -56,8 +56,21 @@ class Serving(Turns):
             return await self.propose(decide)
         self.running.may_propose()
         await gate.before()
-        index, answer = await self.propose(decide)
-        await gate.after(index)
+        empty = False
+
+        def noting(view: View, now_ns: int) -> tuple[Draft, A]:
+            nonlocal empty
+            draft, answer = decide(view, now_ns)
+            empty = draft.empty
+            return draft, answer
+
+        index, answer = await self.propose(noting)
+        try:
+            await gate.after(index)
+        except UnknownOutcomeError:
+            if not empty:
+                raise
+            raise UnavailableError("what this was decided on is not backed up in time") from None
         return index, answer
 
     async def propose(self, decide: Callable[[View, int], tuple[Draft, A]]) -> tuple[int, A]:

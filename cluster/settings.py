@@ -40,6 +40,7 @@ class MemberSettings:
     segment_bytes: int = SEGMENT_BYTES
     journal_mode: str = FSYNC  # journal/modes.py
     unsynced_bytes_max: int = 64 * 1024 * 1024
+    log_keep_bytes: int = 1 << 28  # of the log, for a backup sink that is behind
     read_timeout_s: float = 2.0
     write_timeout_s: float = 90.0  # a write in the log that is not committed by then is unknown
     clock_skew_max_s: float = 2.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import Backup, BackupPolicy, BackupSettings, SinkSettings, open_sink
 
@@ -24,6 +24,20 @@ log = logging.getLogger("strongroom.node")
 
 MS_PER_S = 1000.0
 FLUSH_S = 2.0
+NS_PER_S = 1e9
+
+
+class SinkNumbers(NamedTuple):
+    """One sink for the metrics. `lag_*` are None on a node that does not write it; `last_success_s` is Unix time."""
+
+    sink: str
+    lag_entries: int | None
+    lag_s: float | None
+    index: int
+    last_success_s: float | None
+    retries: int
+    batches: int
+    bytes: int
 
 
 class BackupDesk:
@@ -51,6 +65,7 @@ class BackupDesk:
         ]
         self.backup = Backup(member, settings, sinks)
         self._member = member
+        self._local = {one.name for one in sinks if not one.shared}
         self._has_sinks = bool(sinks)
         if sinks:
             member.gate = self.backup
@@ -80,6 +95,28 @@ class BackupDesk:
             }
             for standing, entries, lag_s in self.backup.standings()
         ]
+
+    def numbers(self) -> list[SinkNumbers]:
+        """For the metrics. How far behind a sink is says only whoever has to write it."""
+        member = self._member
+        now_s, wall_s = member.clock.boot(), member.clock.wall_ns() / NS_PER_S
+        found = []
+        for standing, entries, lag_s in self.backup.standings():
+            confirmed = None if member.sealed else self.backup.reaches(self.backup.pipelines[standing.name])
+            writes = member.is_leader or (standing.name in self._local and not member.sealed)
+            found.append(
+                SinkNumbers(
+                    standing.name,
+                    entries if writes else None,
+                    lag_s if writes else None,
+                    0 if confirmed is None else confirmed.last,
+                    None if standing.confirmed_s is None else wall_s - (now_s - standing.confirmed_s),
+                    standing.retries,
+                    standing.batches,
+                    standing.bytes,
+                )
+            )
+        return found
 
     def status(self) -> Answer:
         """For strongroom/backup/status: everything there is to know, and what a restore can be told to expect."""

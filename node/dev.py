@@ -219,6 +219,8 @@ class Dev:
         self.prepare()
         if self.options.restore:
             self.restore()
+        elif self.secrets and not any((node.folder / "data" / "keyring").exists() for node in self.nodes):
+            raise DevError(f"the nodes' folders are gone: start with --restore, or remove {self.data} to begin anew")
         for node in self.nodes:
             self.start(node)
         for node in self.nodes:
@@ -310,9 +312,12 @@ def _private_folder(path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    """The file holds the text; whoever reads it meanwhile finds the old one or the new one, whole."""
+    partial = path.with_name(f"{path.name}.partial")
+    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
+    partial.replace(path)
 
 
 def _say(dev: Dev) -> None:

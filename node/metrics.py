@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from cluster import Member
 
+    from .backup_desk import SinkNumbers
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LAG_BUCKETS_S = (0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.3, 1.0)
 DURATION_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -66,6 +68,7 @@ class Metrics:
         self.loop_lag = Histogram(LAG_BUCKETS_S)
         self.leader_changes = 0
         self.audit_failures: Callable[[], dict[str, int]] = dict
+        self.backups: Callable[[], list[SinkNumbers]] = list
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
@@ -83,6 +86,7 @@ class Metrics:
         yield from self._http()
         yield from self._raft()
         yield from self._state()
+        yield from self._backup()
         yield _histogram("strongroom_loop_lag_seconds", "How late the event loop was", [([], self.loop_lag)], [])
         yield _counter(
             "strongroom_audit_failures", "Records a device did not take", "device",
@@ -136,6 +140,30 @@ class Metrics:
         for number, name in ((0, "secrets"), (1, "secret_versions"), (2, "tokens"), (5, "write_ids")):
             yield GaugeMetricFamily(f"strongroom_{name}", f"Records: {name}", value=float(counts.get(number, 0)))
         yield GaugeMetricFamily("strongroom_root_tokens", "Root tokens that exist", value=float(self._root_tokens()))
+
+    def _backup(self) -> Iterator[Metric]:
+        rows = self.backups()
+        gauges: tuple[tuple[str, str, Callable[[SinkNumbers], float | None]], ...] = (
+            ("lag_entries", "Applied entries a sink lacks; on the node that writes it", lambda row: row.lag_entries),
+            ("lag_seconds", "Since when a sink lacks an entry; on the node that writes it", lambda row: row.lag_s),
+            ("index", "Highest index a sink is known to hold", lambda row: row.index),
+            ("last_success_timestamp_seconds", "When a sink last confirmed something", lambda row: row.last_success_s),
+        )
+        for name, text, of in gauges:
+            family = GaugeMetricFamily(f"strongroom_backup_{name}", text, labels=["sink"])
+            for row in rows:
+                value = of(row)
+                if value is not None:
+                    family.add_metric([row.sink], value)
+            yield family
+        counters: tuple[tuple[str, str, Callable[[SinkNumbers], int]], ...] = (
+            ("retries", "Attempts that failed and were repeated", lambda row: row.retries),
+            ("batches", "Batches stored by this node", lambda row: row.batches),
+            ("bytes", "Bytes stored by this node, sealed", lambda row: row.bytes),
+        )
+        for name, text, count_of in counters:
+            counts = ((row.sink, count_of(row)) for row in rows)
+            yield _counter(f"strongroom_backup_{name}", text, "sink", counts)
 
     def prometheus(self) -> bytes:
         """The text form."""

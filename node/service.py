@@ -49,6 +49,7 @@ from .metrics import Metrics
 from .outcomes import answer_of
 from .registry import Registry
 from .request import RawRequest, RawResponse
+from .restore.on_boot import BootRestore
 from .seal_desk import SealDesk
 from .security_log import SecurityLog
 from .settings import http_limits, member_settings, trust_of
@@ -107,6 +108,7 @@ class Node:
         self.forwarder.give = lambda request: self.write_ids.give(request, self.member.now_ns())
         self.metrics = Metrics(self.member, self._root_tokens)
         self.metrics.audit_failures = lambda: {one.path: one.failures_total for one in self.audit.broker.statuses()}
+        self.metrics.backups = self.backups.numbers
         self.flow.metrics = self.metrics
         adoption = Adoption(self.member, self.audit)
         self.status.not_adopted = adoption.waiting
@@ -126,22 +128,27 @@ class Node:
         self.maintenance = Maintenance(
             self.member, window_s=config.dedupe.window_s, entries_max=config.dedupe.entries_max
         )
-        self.member.on_forward = self.forwarder.serve
         self.rehydrate = Rehydrate(
             self.member, enabled=bool(config.seal.peers), absence_max_s=config.seal.peers_max_absence_s
         )
-        self.member.rehydrate = self.rehydrate
         self.security = SecurityLog(self.member.settings.data_dir, config.node.id, self.member.clock)
-        self.security.to_devices = self._event_to_devices
-        self.rehydrate.on_event = self.security.record
-        self.desk.on_event = self._desk_event
-        self.member.on_unsealed = self._unsealed
-        self.member.on_sealed = self._sealed
-        self.member.state_listeners.append(self._state_replaced)
+        self.boot_restore = BootRestore(self.member, config, self.security.record)
         self.servers: list[HttpServer] = []
         self._contexts: list[tuple[ssl.SSLContext, str, str]] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._single = single
+        self._listen_to_parts()
+
+    def _listen_to_parts(self) -> None:
+        """What happens in a part is heard by the others."""
+        self.security.to_devices = self._event_to_devices
+        self.rehydrate.on_event = self.security.record
+        self.desk.on_event = self._desk_event
+        self.member.on_forward = self.forwarder.serve
+        self.member.rehydrate = self.rehydrate
+        self.member.on_unsealed = self._unsealed
+        self.member.on_sealed = self._sealed
+        self.member.state_listeners.append(self._state_replaced)
 
     # ---- parts
     def _make_engines(self) -> dict[str, Engine]:
@@ -180,6 +187,8 @@ class Node:
         self.cluster_seal.opened(by_shares=self.desk.by_shares)
         self.audit.forget()
         self.backups.opened()
+        if self.status.not_adopted():
+            self.security.record("a restored cluster was opened", adopted=False)
         self.member.running.on_lead = self._leads
 
     def _sealed(self) -> None:
@@ -261,7 +270,7 @@ class Node:
         self._spawn(self.audit.run())
         self._spawn(self.cluster_seal.run())
         self._spawn(self._measure_lag())
-        if not self._single and not self.member.initialised:
+        if not self.member.initialised and (not self._single or self.boot_restore.enabled):
             self._spawn(self._look_for_cluster())
         if self.config.seal.type == "static":
             self._spawn(self.desk.open_by_key_file())
@@ -335,7 +344,8 @@ class Node:
         while not self.member.initialised:
             await asyncio.sleep(FIND_CLUSTER_S)
             with contextlib.suppress(StrongroomError, OSError):
-                await find_cluster(self.member)
+                if not await self.boot_restore.step():
+                    await find_cluster(self.member)
         self.desk.write_init_secret()
 
     async def stop(self) -> None:

@@ -55,6 +55,7 @@ def member_settings(config: Config) -> MemberSettings:
         segment_bytes=config.journal.segment_bytes,
         journal_mode=config.journal.mode,
         unsynced_bytes_max=config.journal.unsynced_bytes_max,
+        log_keep_bytes=config.journal.log_keep_bytes,
         read_timeout_s=config.consistency.read_timeout_ms / 1000,
         write_timeout_s=config.limits.request_timeout_s,
         clock_skew_max_s=config.raft.clock_skew_max_s,

@@ -215,8 +215,8 @@ class Status:
             return ""
         return (
             f"a majority of the members lost its log or a part of it ({', '.join(lost)}): nobody may lead, because "
-            "what was answered could be missing. This version cannot go on from there: keep the folders, or remove "
-            "those of all members and run `strongroom operator init` to begin anew with nothing stored"
+            "what was answered could be missing. Keep the folders, stop all members, and begin a new cluster from what "
+            "is there with `strongroom operator recover`, or from a backup with `strongroom backup restore`"
         )
 
     def status(self) -> dict[str, Any]:

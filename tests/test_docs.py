@@ -33,9 +33,9 @@ at its default. `strongroom config validate -config FILE` names every objection 
 Sources, later ones win: defaults, files (`-config`, in order), the environment (`STRONGROOM_SECTION__KEY`, tables as
 JSON), `-set section.key=value`. An unknown key is an error.
 
-Some keys belong to what is not there yet (see "Not yet" in the README) and have no effect: the sections `backup`,
-`trace` and `consistency` but for `consistency.read_timeout_ms`, and `node.role`,
-`journal.log_keep_bytes`. What would be believed to work, such as a backup sink, is refused by the check.
+Some keys belong to what is not there yet (see "Not yet" in the README) and have no effect: the sections `trace`
+and `consistency` but for `consistency.read_timeout_ms`, and `node.role`. What would be
+believed to work, such as `seal.type = "transit"`, is refused by the check.
 
 """
 

@@ -19,6 +19,7 @@ from ..errors import StrongroomError, UnavailableError, UnknownOutcomeError
 from ..state import records
 from ..state.tables import QUIET, Table
 from ..state.transaction import Draft
+from .lag import Seen
 from .member_source import MemberSource
 from .pipeline import Pipeline
 from .ports import Policy, Standing
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..state.machine import State
     from ..state.transaction import Transaction
     from ..state.view import View
-    from .sinks.base import Position, Sink
+    from .sinks.base import Claim, Position, Sink
 
 log = logging.getLogger("strongroom.backup")
 
@@ -66,7 +67,10 @@ class Backup:
         self._sources: dict[str, MemberSource] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._waiters: dict[asyncio.Future[None], int] = {}
-        self._remembering: set[asyncio.Future[None]] = set()
+        self._seen = Seen()
+        self._begun: dict[str, tuple[Claim, float]] = {}  # the claim this node may make, and since when
+        self._unwritten: dict[str, Witness] = {}
+        self._writing: asyncio.Task[None] | None = None
         self.pipelines: dict[str, Pipeline] = {}
         for one in sinks:
             source = self._sources[one.name] = MemberSource(member, shared=one.shared)
@@ -111,7 +115,7 @@ class Backup:
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *(() if self._writing is None else (self._writing,)), return_exceptions=True)
         if self._listen in self._member.state_listeners:
             self._member.state_listeners.remove(self._listen)
         for source in self._sources.values():
@@ -124,7 +128,8 @@ class Backup:
     def _listen(self, state: State) -> None:
         state.listeners.append(self._applied)
 
-    def _applied(self, _index: int, transaction: Transaction) -> None:
+    def _applied(self, index: int, transaction: Transaction) -> None:
+        self._seen.note(index, self._member.clock.boot())
         for source in self._sources.values():
             source.wake()
         for table, key, record in transaction.puts:
@@ -180,13 +185,12 @@ class Backup:
                 waiter.set_result(None)
 
     def held_index(self) -> int | None:
-        """What every sink holds, as far as this node knows; None where nothing is known of one: it gets a base."""
+        """What every sink holds of which anything is known here, also while it is away; the others get a base."""
         held = [self._held(name, pipeline) for name, pipeline in self.pipelines.items()]
-        return min(held) if held and all(held) else None
+        return min((one for one in held if one), default=None)
 
     def _held(self, name: str, pipeline: Pipeline) -> int:
-        known = self._sources[name].known(name)
-        confirmed = pipeline.standing.confirmed if pipeline.standing.claimed else None
+        known, confirmed = self._sources[name].known(name), pipeline.standing.confirmed
         return max(0 if one is None else one.last for one in (known, confirmed))
 
     # ---- what it says of itself
@@ -203,9 +207,22 @@ class Backup:
         return max(0, applied - (0 if confirmed is None else confirmed.last))
 
     def lag_s(self, pipeline: Pipeline) -> float:
-        """For how long the sink has been behind."""
-        since_s = pipeline.standing.behind_since_s
-        return 0.0 if since_s is None else max(0.0, self._member.clock.boot() - since_s)
+        """For how long the sink has lacked an entry, whether it could be asked or not; 0 where others write it.
+
+        What the former writer stored last is not known before the sink has said it: that counts from the own beginning.
+        """
+        source, now_s = self._sources[pipeline.name], self._member.clock.boot()
+        claim = source.claim()
+        if claim is None:
+            self._begun.pop(pipeline.name, None)
+            return 0.0
+        known_claim, begun_s = self._begun.get(pipeline.name, (None, now_s))
+        if known_claim != claim:
+            self._begun[pipeline.name], begun_s = (claim, now_s), now_s
+        seen_s = self._seen.since(self._held(pipeline.name, pipeline))
+        sent_s = pipeline.standing.behind_since_s
+        began = [*([] if seen_s is None else [max(seen_s, begun_s)]), *([] if sent_s is None else [sent_s])]
+        return max(0.0, now_s - min(began)) if began else 0.0
 
     def standings(self) -> list[tuple[Standing, int, float]]:
         """(standing, lag in entries, lag in seconds) of each sink."""
@@ -243,8 +260,16 @@ class Backup:
         position = records.readable(records.BackupPosition, record)
         if position is None:
             return
-        witness = Witness(key.decode("utf-8", "replace"), position.generation, position.last, position.hash)
-        loop = asyncio.get_running_loop()
-        writing = asyncio.ensure_future(loop.run_in_executor(None, write_witness, self._member.disk, witness))
-        self._remembering.add(writing)
-        writing.add_done_callback(self._remembering.discard)
+        name = key.decode("utf-8", "replace")
+        self._unwritten[name] = Witness(name, position.generation, position.last, position.hash)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_witnesses())
+
+    async def _write_witnesses(self) -> None:
+        """One after the other, the newest of each sink: a node that starts hears of many at once."""
+        while self._unwritten:
+            _, witness = self._unwritten.popitem()
+            try:
+                await asyncio.to_thread(write_witness, self._member.disk, witness)
+            except OSError as error:
+                log.warning("backup %s: its position is not noted in the data folder: %s", witness.sink, error.strerror)

@@ -50,24 +50,30 @@ class Run(NamedTuple):
 
 def runs(stored: Iterable[Stored]) -> list[Run]:
     """Every complete base with what follows it, lowest base first."""
-    bases: dict[tuple[int, bytes], list[Stored]] = {}
-    by_previous: dict[tuple[int, bytes], Stored] = {}
-    for one in stored:
-        if one.kind == Kind.BASE:
-            bases.setdefault((one.last, one.base), []).append(one)
-        else:
-            by_previous[one.first, one.previous] = one
+    every = list(stored)
+    by_previous = {(one.first, one.previous): one for one in every if one.kind == Kind.BATCH}
     found = []
-    for _, parts in sorted(bases.items()):
-        parts.sort(key=lambda one: one.part)
-        if not _is_complete(parts):
-            continue
+    for parts in complete_bases(every):
         batches = []
         last, tip = parts[0].last, parts[-1].hash if parts[0].fresh else parts[0].previous
         while (batch := by_previous.get((last + 1, tip))) is not None:
             batches.append(batch)
             last, tip = batch.last, batch.hash
         found.append(Run(parts, batches))
+    return found
+
+
+def complete_bases(stored: Iterable[Stored]) -> list[list[Stored]]:
+    """The parts, in order, of every base of which all are there, lowest base first."""
+    bases: dict[tuple[int, bytes], list[Stored]] = {}
+    for one in stored:
+        if one.kind == Kind.BASE:
+            bases.setdefault((one.last, one.base), []).append(one)
+    found = []
+    for _, parts in sorted(bases.items()):
+        parts.sort(key=lambda one: one.part)
+        if _is_complete(parts):
+            found.append(parts)
     return found
 
 

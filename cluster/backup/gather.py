@@ -1,9 +1,11 @@
 """What a member has to back up: entries it applied, with the digest behind them, out of its log in memory.
 
 Reads a replica, changes nothing. A batch ends where the digest is known: behind any of the last few thousand entries,
-or behind every MARK-th of those that are still in the log (applying.py keeps both).
+or behind every MARK-th of those that are still in the log (applying.py keeps both). Of entries that an earlier life
+applied no digest is known: a sink that is so far behind needs a base.
 
-Invariant: a batch holds applied entries only, all of them from `first` on, and the digest of exactly that state.
+Invariants: a batch holds applied entries only, all of them from `first` on, and the digest of exactly that state; it is
+no more than a turn of the loop and a reader can take, wherever the next digest is.
 Source: docs/backup.md.
 """
 
@@ -12,11 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import StrongroomError
+from ..raft.applying import MARK
 from ..state import transaction
 from ..state.tables import Table
 
 if TYPE_CHECKING:
     from ..raft.replica import Replica
+
+BATCH_BYTES_MAX = 8 << 20  # up to the next known digest; half of format.OBJECT_BYTES_MAX
 
 
 class GapError(StrongroomError):
@@ -75,11 +80,12 @@ def _fitting(replica: Replica, first: int, end: int, bytes_max: int) -> int:
 
 
 def _last_known(replica: Replica, first: int, end: int) -> int:
-    """The highest index up to `end` whose digest is known; else the lowest above it. Raises GapError."""
+    """The highest index up to `end` whose digest is known; else the lowest above it, if it is near. Raises GapError."""
     for last in range(end, first - 1, -1):
         if replica.digest_at(last) is not None:
             return last
-    for last in range(end + 1, replica.applied_index + 1):
-        if replica.digest_at(last) is not None:
-            return last
+    beyond = min(end + MARK, replica.applied_index)
+    above = next((last for last in range(end + 1, beyond + 1) if replica.digest_at(last) is not None), None)
+    if above is not None and _fitting(replica, first, above, BATCH_BYTES_MAX) == above:
+        return above
     raise GapError(f"the digest behind {end} is not known any more")

@@ -1,7 +1,8 @@
 """Which line of history is meant where none is named, and what came of a line: decided from what sinks show.
 
 Pure. Invariants
-  H1  what is chosen without being named is the only line that nothing continues: of two, somebody must name one
+  H1  what is chosen without being named is the only line that no other took the place of: of two that went on side by
+      side, somebody must name one
   H2  a line that a restore began and nobody has led yet is not restored again by accident: that would be a second
       cluster from the same backup
   H3  the end of a line is where it, or a line that began from it and was led, was written last
@@ -70,8 +71,8 @@ def newest(found: list[Line], *, unled: bool = False) -> Line:
 
 
 def _is_continued(line: Line, found: list[Line]) -> bool:
-    """Whether another line began at its end."""
-    return any(one.generation.parent == line.id and one.generation.parent_index >= line.last for one in found)
+    """Whether another line began from it and nothing was written to it since: that one took its place."""
+    return any(one.generation.parent == line.id and one.generation.began_ns >= line.time_ns for one in found)
 
 
 def end_of(line: Line, found: list[Line]) -> Line:

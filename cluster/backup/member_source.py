@@ -150,6 +150,8 @@ class MemberSource:
 
     def known(self, sink: str) -> Position | None:
         """See ports.Source: the fact that the cluster keeps of the sink, if it is of this generation."""
+        if self._member.replica is None:
+            return None
         found = self._member.view.get(Table.BACKUP_POSITION, sink.encode())
         record = None if found is None else records.readable(records.BackupPosition, found[1])
         if record is None or record.generation != self._member.generation:

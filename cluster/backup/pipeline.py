@@ -8,6 +8,8 @@ Invariants
   P2  an object whose storing has an unknown outcome is never sent again before the position was read
   P3  a sink that disagrees with what this cluster knows of it is not followed: it is said loudly, and a base begins
   P4  `confirmed` only ever names entries that the sink answered for, durably
+  P5  batches do not wait for a base that follows one of them; a base that batches have passed is given up
+  P6  no failure ends it, whatever it is
 Source: docs/backup.md; docs/decisions/0009-backups-are-a-chain-of-facts.md.
 """
 
@@ -17,14 +19,14 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import SealedError
+from ..errors import SealedError, StrongroomError
 from . import retry
 from .bases import head_of_base, objects_of_base
 from .format import Header, Kind, encode_entries, parse
 from .gather import GapError
 from .ports import Policy, Source, Standing
-from .retention import removable
-from .sinks.base import ConflictError, FencedError, Position, SinkError, SinkRefusedError
+from .retention import in_order, kept
+from .sinks.base import FencedError, Position, SinkError, SinkRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -32,14 +34,17 @@ if TYPE_CHECKING:
     from ..seams import Clock, Random
     from .format import Parsed
     from .ports import Base
-    from .sinks.base import Claim, Sink
+    from .retention import Kept
+    from .sinks.base import Claim, Sink, Stored
 
 T = TypeVar("T")
 log = logging.getLogger("strongroom.backup")
 
 IDLE_S = 0.5
+CATCH_UP_S = 30.0  # for which a node that has just started may have applied less than its sink holds
 PART_ATTEMPTS = 6
 REMOVED_AT_ONCE = 200
+GOING_MAX = 10_000  # objects that retention holds in memory at a time
 
 
 class Pipeline:
@@ -69,7 +74,7 @@ class Pipeline:
             while True:
                 claim = self._source.claim()
                 if claim is None:
-                    self.standing.claimed = False
+                    self._rest()
                     await self._source.changed(IDLE_S)
                     continue
                 try:
@@ -77,10 +82,7 @@ class Pipeline:
                     attempt = 0
                 except SealedError:
                     await self._source.changed(IDLE_S)
-                except FencedError as error:
-                    self._failed(error)
-                    await self._source.changed(IDLE_S)
-                except (SinkError, ConflictError, TimeoutError) as error:
+                except Exception as error:  # noqa: BLE001 - P6
                     progressed = self._failed(error)
                     attempt = 1 if progressed else attempt + 1
                     refused = isinstance(error, SinkRefusedError)
@@ -88,18 +90,30 @@ class Pipeline:
         finally:
             await self.sink.close()
 
+    def _rest(self) -> None:
+        """Others write it: what was wrong, and since when, is theirs to say."""
+        standing = self.standing
+        standing.claimed, standing.error, standing.behind_since_s = False, "", None
+
     def _failed(self, error: Exception) -> bool:
         """Whether anything was stored since the last failure."""
         standing = self.standing
-        text = str(error) or f"no answer within {self._policy.timeout_s:g} s"
+        text = self._meaning(error)
         if text != standing.error:
-            level = logging.ERROR if isinstance(error, (SinkRefusedError, ConflictError)) else logging.WARNING
+            expected = isinstance(error, (SinkError, FencedError, TimeoutError))
+            level = logging.WARNING if expected and not isinstance(error, SinkRefusedError) else logging.ERROR
             log.log(level, "backup %s: %s", self.name, text)
         standing.error = text
         standing.claimed = False
         standing.retries += 1
         progressed, self._progressed = self._progressed, False
         return progressed
+
+    def _meaning(self, error: Exception) -> str:
+        """A sentence without secrets: only our own errors are known to quote nothing."""
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self._policy.timeout_s:g} s"
+        return str(error) if isinstance(error, StrongroomError) else f"{type(error).__name__} in this program"
 
     # ---- one claim
     async def _lead(self, claim: Claim) -> None:
@@ -135,11 +149,18 @@ class Pipeline:
         if known is not None and found is not None and _differs(found, known):
             self._alarm(f"the sink has another batch at {known.last} than was stored there")
             return None
-        if found is not None and found.last > self._source.applied_index():
+        if found is not None and not await self._caught_up(claim, found.last):
             raise SinkRefusedError(f"the sink reaches {found.last}, beyond anything this cluster has: restore it first")
         if found is not None:
             self._confirm(found)
         return found
+
+    async def _caught_up(self, claim: Claim, last: int) -> bool:
+        """Whether this node has applied what the sink holds, or does so in time: a start begins from a snapshot."""
+        end_s = self._clock.boot() + CATCH_UP_S
+        while self._source.applied_index() < last and self._source.claim() == claim and self._clock.boot() < end_s:
+            await self._source.changed(IDLE_S)
+        return self._source.applied_index() >= last
 
     def _alarm(self, text: str) -> None:
         log.error("backup %s: %s; a new base begins", self.name, text)
@@ -216,8 +237,9 @@ class Pipeline:
                 if sent is None or self._source.claim() != claim:
                     return position
                 position = sent
-            follows = None if position is None or position.last != base.index else position
-            final_hash = await self._send_parts(claim, base, follows)
+            if position is not None and position.last > base.index:
+                return position  # P5: its digest was not known any more, and a batch went beyond it
+            final_hash, position = await self._send_parts(claim, base, position)
         finally:
             base.abort()
         if final_hash is None:
@@ -225,7 +247,7 @@ class Pipeline:
         self.standing.bases += 1
         self.standing.base_index, self.standing.base_parts = base.index, 0
         self.base_wanted = False
-        behind = follows or Position(base.index, final_hash, base.time_ns, fresh=True)
+        behind = position or Position(base.index, final_hash, base.time_ns, fresh=True)
         behind = behind._replace(base_index=base.index, base_time_ns=base.time_ns)
         self._confirm(behind)
         await self._retain(claim)
@@ -234,17 +256,36 @@ class Pipeline:
     async def _retain(self, claim: Claim) -> None:
         """What retention does not keep is gone, where this role may remove; `backup prune` does it elsewhere."""
         policy = self._policy
+        bases = [one async for one in self.sink.objects(claim.generation) if one.kind == Kind.BASE]
+        stay = kept(bases, self._source.now_ns(), keep_bases=policy.keep_bases, keep_days=policy.keep_days)
+        more = stay is not None
         try:
-            stored = [one async for one in self.sink.objects(claim.generation)]
-            going = removable(stored, self._source.now_ns(), keep_bases=policy.keep_bases, keep_days=policy.keep_days)
-            for at in range(0, len(going), REMOVED_AT_ONCE):
-                await self._call(self.sink.remove(claim, going[at : at + REMOVED_AT_ONCE]))
+            while stay is not None and more:
+                going = await self._going(claim, stay)
+                more = len(going) >= GOING_MAX
+                for at in range(0, len(going), REMOVED_AT_ONCE):
+                    await self._call(self.sink.remove(claim, going[at : at + REMOVED_AT_ONCE]))
         except SinkRefusedError as error:
             log.info("backup %s: nothing is removed: %s", self.name, error)
 
-    async def _send_parts(self, claim: Claim, base: Base, follows: Position | None) -> bytes | None:
-        """Hash of the final part; None if the claim ended before."""
-        source = self._source
+    async def _going(self, claim: Claim, stay: Kept) -> list[Stored]:
+        """The first of those that retention does not keep. A sink may hold millions: it is read, not listed."""
+        going: list[Stored] = []
+        async for one in self.sink.objects(claim.generation):
+            if stay.lets_go(one):
+                going.append(one)
+            if one.first > stay.newest or len(going) >= GOING_MAX:
+                break
+        return in_order(going)
+
+    async def _send_parts(
+        self, claim: Claim, base: Base, position: Position | None
+    ) -> tuple[bytes | None, Position | None]:
+        """Hash of the final part, None if the claim ended before; and the position behind what was sent meanwhile.
+
+        `position` is that of the batch that ends at the base's index; None: it is fresh, and what follows must wait.
+        """
+        source, follows = self._source, position
         head = head_of_base(
             claim.generation, base.index, base.term, base.time_ns, follows=None if follows is None else follows.hash,
             envelope=source.envelope(), node_id=source.node_id, random=self._random,
@@ -258,8 +299,16 @@ class Pipeline:
             if parsed.header.final:
                 final_hash = parsed.hash
             elif source.claim() != claim:
-                return None
-        return final_hash
+                return None, position
+            elif position is not None and self._is_due(position):
+                position = await self._send_batch(claim, position, boundary=source.applied_index()) or position
+        return final_hash, position
+
+    def _is_due(self, position: Position) -> bool:
+        """P5: whether a batch beside a base is worth its while."""
+        policy, waiting = self._policy, self._source.applied_index() - position.last
+        since_s = self._clock.boot() - (self.standing.confirmed_s or 0.0)
+        return waiting > 0 and (self.urgent or waiting >= policy.entries_max or since_s >= policy.interval_s)
 
     async def _store_part(self, claim: Claim, data: bytes, parsed: Parsed) -> None:
         """One part is stored, tried several times: storing it twice is storing it once, and a base is long."""

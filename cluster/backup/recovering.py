@@ -11,6 +11,7 @@ Source: docs/backup.md.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import NotInitialisedError, WrongKeyError
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from .sinks.base import Sink
 
 
-class Source(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Source:
     """One place that the cluster could go on from."""
 
     name: str

@@ -46,6 +46,7 @@ RECORDS_PER_TRANSACTION = 500
 RESTORED = b"restored"
 HELD_DEVICES = b"restored/audit-devices"
 AUTH = b"auth/"
+ORPHANER = "orphaner"  # the type that node gives to what is left of a token whose children stay
 
 
 class Wish(NamedTuple):
@@ -108,7 +109,7 @@ def renew(
     facts.drop_tables(point, FORGOTTEN)
     if end is not None:
         _access_as_now(facts, point, end, wish)
-    facts.put(Table.FLOOR, b"write-id", records.Floor(time_ns=fresh.now_ns))
+    facts.put(Table.FLOOR, b"write-id", records.Floor(time_ns=_floor_ns(point, end, fresh.now_ns)))
     _hold_devices(facts, point)
     parent = _generation(point)
     restored = Restored(parent=parent, parent_index=point.applied_index, time_ns=fresh.now_ns)
@@ -165,9 +166,11 @@ def _access_as_now(facts: Facts, point: State, end: State, wish: Wish) -> None:
     roots = set(_root_tokens(point))
     for table in sorted(VOID):
         for key, _, record in point.items(table):
-            now = end.get(table, key) if wish.keep_tokens and (table, key) not in roots else None
+            now = end.get(table, key) if wish.keep_tokens else None
             if now is None:
                 facts.drop(table, key)
+            elif (table, key) in roots:
+                _leave_parent(facts, table, key, record)
             elif now[1] != record:
                 facts.put(table, key, now[1])
     if wish.old_access:
@@ -178,6 +181,15 @@ def _access_as_now(facts: Facts, point: State, end: State, wish: Wish) -> None:
             facts.drop(change.table, change.key)
         else:
             facts.put(change.table, change.key, found[1])
+
+
+def _leave_parent(facts: Facts, table: Table, key: bytes, record: bytes) -> None:
+    """Of a root token, what its children hang on: valid for nobody. Of its accessor, nothing."""
+    token = records.readable(records.Token, record) if table == Table.TOKEN else None
+    if token is None:
+        facts.drop(table, key)
+    else:
+        facts.put(table, key, records.Token(type=ORPHANER, created_ns=token.created_ns, renewable=False))
 
 
 def _root_tokens(state: State) -> Iterator[tuple[Table, bytes]]:
@@ -223,3 +235,13 @@ def _generation(state: State) -> bytes:
         if config is not None:
             return config.generation
     return b""
+
+
+def _floor_ns(point: State, end: State | None, now_ns: int) -> int:
+    """N3: above the time of every id that was remembered. An id may be a little ahead of the clock, and come again."""
+    known = [now_ns]
+    for state in (point,) if end is None else (point, end):
+        for _, _, record in state.items(Table.WRITE_ID):
+            kept = records.readable(records.WriteId, record)
+            known.append(0 if kept is None else kept.id_time_ns + 1)
+    return max(known)

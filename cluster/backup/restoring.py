@@ -157,7 +157,8 @@ class Restoring:
         witnesses = [one for one in order.witnesses if one.generation == parent.generation]
         own = [Expected(one.last, one.hash) for one in witnesses if order.sink_name in {"", one.sink}]
         check_hashes(restore, [*own, *order.expected])
-        held = max((one.last for one in (*witnesses, *order.expected)), default=0)
+        said = [*(one.last for one in witnesses), *(one.last for one in order.expected)]
+        held = max(said, default=0)
         if last < held and not order.accept_loss:
             raise MissingEndError(
                 f"the sink ends at {last}, but {held} was stored once: its end is missing; what is there can be "

@@ -64,9 +64,8 @@ def read_survivor(disk: Disk, keyring: Keyring, random: Random) -> Survivor:
     if snapshot is None and not entries:
         entries = [(1, 0, bootstrap.entry)]
     whole = _apply(state, entries, sealer)
-    return Survivor(
-        bootstrap.generation, state, committed_of(found[1]), bool(damaged) or log.damaged or not whole
-    )
+    cut = log.damaged or not whole or state.applied_index < found[1].held
+    return Survivor(bootstrap.generation, state, committed_of(found[1]), bool(damaged) or cut)
 
 
 def following(

@@ -294,9 +294,14 @@ def _named(table: int, key: bytes, held: Any) -> Iterator[tuple[int, bytes, byte
 
 
 def discard(state: State) -> Iterator[None]:
-    """Empties a state that nobody looks at any more, in short steps: freeing a gigabyte at once stops the loop."""
+    """Empties a state that nobody looks at any more, in short steps: freeing a gigabyte at once stops the loop.
+
+    Whoever has pinned it still has what it was.
+    """
     for table in (SECRET, *state.tables):
-        for shard in state.shards(table):
+        for number, shard in enumerate(state.shards(table)):
             if shard:
+                for pin in state.pins:
+                    pin.keep(table, number, shard)
                 shard.clear()
                 yield

@@ -40,8 +40,6 @@ from .session import option
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cluster import Expected
-
     from ..restore.jobs import Asked
     from ..restore.keys import Keys
     from ..restore.places import Place
@@ -88,7 +86,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 
 @command("restore", *_OPTIONS)
-def restore(**given: Any) -> int | None:
+def restore(**given: Any) -> None:
     """Lay out the data folders of a new cluster: the newest state, or that of an index or a time.
 
     The sink that reaches furthest is used. Nothing is written before everything is read and verified; a folder that
@@ -98,12 +96,14 @@ def restore(**given: Any) -> int | None:
     if given["kv_path"]:
         from .backup_path import read_path
 
-        return read_path(given, asked)
+        read_path(given, asked)
+        return
     wanted, key_file, key_text = wanted_of(given)
     places = _named(places_of(given["urls"], given["password_files"]), wanted.places)
     needed(places)
     if given["join"]:
-        return _join(given, wanted, places, key_file, key_text)
+        _join(given, wanted, places, key_file, key_text)
+        return
     if asked.wish.keep_tokens:
         confirm(
             "Tokens that were valid at that point and not revoked since will be valid again.", "keep-tokens",
@@ -111,7 +111,6 @@ def restore(**given: Any) -> int | None:
         )  # fmt: skip
     keys = keys_of(places, asked.generation, given["unseal_keys_file"], key_file, key_text)
     _show(given, restore_with_words(places, wanted, asked, keys, given["progress"]))
-    return None
 
 
 def restore_with_words(
@@ -163,7 +162,12 @@ def _asked(given: dict[str, Any]) -> Asked:
     from cluster import Point, Wish
 
     from ..restore.jobs import Asked
+    from ..restore.wanted import WantedError, expected_of
 
+    try:
+        expected = tuple(expected_of(word) for word in given["expects"])
+    except WantedError as error:
+        raise LocalError(str(error)) from None
     if given["to_index"] is not None and given["to_time"] is not None:
         raise click.UsageError("-to-index and -to-time are two points; give one")
     return Asked(
@@ -173,23 +177,10 @@ def _asked(given: dict[str, Any]) -> Asked:
         fork=given["fork"],
         unwitnessed=given["yes_unwitnessed"],
         accept_loss=given["accept_missing_end"],
-        expected=tuple(_expected(word) for word in given["expects"]),
+        expected=expected,
         witness_folders=tuple(given["witnesses"]),
         new_root_token=given["new_root_token"],
     )
-
-
-def _expected(word: str) -> Expected:
-    from cluster import Expected
-
-    index, colon, digits = word.partition(":")
-    try:
-        raw = bytes.fromhex(digits)
-    except ValueError:
-        raw = b""
-    if not colon or not index.isascii() or not index.isdigit() or len(raw) != 32:
-        raise LocalError("-expect must be INDEX:HASH, as `strongroom backup status` prints it")
-    return Expected(int(index), raw)
 
 
 def wanted_of(given: dict[str, Any]) -> tuple[Wanted, str | None, str]:

@@ -46,22 +46,26 @@ def init(
         return 0 if reply.document.get("initialized") else 2
     if key_threshold > key_shares:
         raise click.UsageError("-key-threshold must not exceed -key-shares")
-    body: dict[str, Any] = {"secret_shares": key_shares, "secret_threshold": key_threshold}
+    # Where a node opens itself, people's keys open nothing: they recover. The server takes either sort, not both.
+    by_people = session.ask("GET", "sys/seal-status").document.get("type", "shamir") == "shamir"
+    sort = "secret" if by_people else "recovery"
+    body: dict[str, Any] = {f"{sort}_shares": key_shares, f"{sort}_threshold": key_threshold}
     if pgp_keys:
         body["pgp_keys"] = [read_file(name.strip()).strip() for name in pgp_keys.split(",")]
     secret = read_file(init_secret_file).strip() if init_secret_file else None
     headers = {"X-Strongroom-Init-Secret": secret} if secret else None
     reply = session.call("PUT", "sys/init", body=body, headers=headers)
     answer = reply.document
-    keys = answer.get("keys_base64") or answer.get("keys") or []
-    lines = [f"Unseal Key {number}: {key}" for number, key in enumerate(keys, 1)]
+    field = "keys" if by_people else "recovery_keys"
+    keys = answer.get(f"{field}_base64") or answer.get(field) or []
+    name = "Unseal" if by_people else "Recovery"
+    lines = [f"{name} Key {number}: {key}" for number, key in enumerate(keys, 1)]
     session.output.data(
         reply.body, answer, "\n".join([*lines, "", f"Initial Root Token: {answer.get('root_token', '')}", ""])
     )
-    remark(
-        f"Give each key to another person. Any {key_threshold} of {key_shares} open a sealed node; fewer open nothing."
-    )
-    remark("next: strongroom operator unseal")
+    what = "open a sealed node" if by_people else "open a backup, or a node that an operator sealed"
+    remark(f"Give each key to another person. Any {key_threshold} of {key_shares} {what}; fewer open nothing.")
+    remark("next: strongroom operator unseal" if by_people else "next: strongroom status")
     return None
 
 

@@ -96,6 +96,8 @@ def _backup(config: Config) -> Iterator[str]:
         yield "backup: mode write_through needs a required sink"
     if backup.restore_on_boot != "never" and not backup.sinks:
         yield "backup: restore_on_boot needs a sink"
+    if backup.restore_on_boot != "never" and config.seal.type != "static":
+        yield "backup: restore_on_boot needs seal type static: nobody gives keys to a node that starts"
     if len({sink.name for sink in backup.sinks}) != len(backup.sinks):
         yield "backup: sinks must have different names"
     for sink in backup.sinks:

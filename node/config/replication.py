@@ -94,8 +94,12 @@ class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     segment_bytes: Annotated[Positive, Meta(description="size of a preallocated segment")] = 67108864
     unsynced_bytes_max: Annotated[Positive, Meta(description="backlog of a slow disk at which writes wait")] = 33554432
     log_keep_bytes: Annotated[
-        Positive, Meta(description="log kept for a backup sink that is behind; beyond it a new base begins")
-    ] = 1073741824
+        Positive,
+        Meta(
+            description="log kept, in memory and on disk, for a backup sink that is behind; beyond it, or 100,000 "
+            "entries, a new base begins"
+        ),
+    ] = 268435456
 
 
 class Seal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,6 +20,7 @@ from cluster import (
     Point,
     Progress,
     Restore,
+    RestoreError,
     Restoring,
     Sealer,
     SystemClock,
@@ -69,6 +70,7 @@ class Asked:
     witness_folders: tuple[Path, ...] = ()
     new_root_token: bool = False
     unled: bool = False  # also a line that a restore began and nobody has led yet
+    whole: bool = False  # only if nothing is missing, so that no token is void
 
 
 class Choice(NamedTuple):
@@ -91,16 +93,19 @@ class Choice(NamedTuple):
 class RootTokenMaker:
     """Adds a root token to a new cluster where those of the backup are void, or always."""
 
-    def __init__(self, random: Random, *, always: bool) -> None:
+    def __init__(self, random: Random, *, always: bool, never: bool = False) -> None:
         self._random = random
         self._always = always
+        self._never = never
         self.token: str | None = None
 
     def __repr__(self) -> str:
         return "<RootTokenMaker>"
 
     def extra(self, keyring: Keyring, now_ns: int, earlier: bool) -> list[tuple[Table, bytes, Record]]:
-        """Its records. See Extra."""
+        """Its records. See Extra. Raises RestoreError where one would be needed and nobody is there to take it."""
+        if earlier and self._never:
+            raise RestoreError("the end of the backup is missing, and with it what was revoked last")
         if not (earlier or self._always):
             return []
         self.token = new_raw_token(self._random.bytes)
@@ -155,11 +160,19 @@ async def verified(places: Sequence[Place], keys: Keys, on_progress: OnProgress 
 
 
 async def restored(
-    places: Sequence[Place], wanted: Wanted, asked: Asked, keys: Keys, on_progress: OnProgress = silent
+    places: Sequence[Place],
+    wanted: Wanted,
+    asked: Asked,
+    keys: Keys,
+    on_progress: OnProgress = silent,
+    disks: list[Disk] | None = None,
 ) -> dict[str, Any]:
-    """The folders are those of members of a new cluster. Raises what Restoring.run raises, and SinkError."""
+    """The folders are those of members of a new cluster. Raises what Restoring.run raises, and SinkError.
+
+    `disks` stand for `wanted.folders` where they are locked already.
+    """
     random = SystemRandom()
-    maker = RootTokenMaker(random, always=asked.new_root_token)
+    maker = RootTokenMaker(random, always=asked.new_root_token, never=asked.whole)
     async with all_found(places) as found:
         chosen, survey = furthest(found, asked.generation, unled=asked.unled)
         order = Order(
@@ -171,8 +184,8 @@ async def restored(
         )  # fmt: skip
         others = [one.sink for one in found if one is not chosen]
         work = Restoring(chosen.sink, order, keys.open, SystemClock(), random, on_progress, others)
-        with folders(wanted.folders) as disks:
-            report = await work.run(disks, maker.extra)
+        with folders([] if disks is not None else wanted.folders) as locked:
+            report = await work.run(locked if disks is None else disks, maker.extra)
         return {"url": chosen.sink.url, **report_json(report, maker.token)}
 
 

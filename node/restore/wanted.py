@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster import certificate_der, public_key_sha256, records
+from cluster import Expected, StrongroomError, certificate_der, public_key_sha256, records
 
 from ..backup_desk import password_of
 from ..config.document import split_address
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..config import Config
+
+
+HASH_BYTES = 32
 
 
 class Wanted(NamedTuple):
@@ -30,8 +33,20 @@ class Wanted(NamedTuple):
     places: list[Place]
 
 
-class WantedError(Exception):
+class WantedError(StrongroomError):
     """The words cannot be meant."""
+
+
+def expected_of(word: str) -> Expected:
+    """INDEX:HASH, as `backup status` prints it. Raises WantedError."""
+    index, colon, digits = word.strip().partition(":")
+    try:
+        raw = bytes.fromhex(digits)
+    except ValueError:
+        raw = b""
+    if not colon or not index.isascii() or not index.isdigit() or len(raw) != HASH_BYTES:
+        raise WantedError("what is expected must be INDEX:HASH, as `strongroom backup status` prints it")
+    return Expected(int(index), raw)
 
 
 def of_config(config: Config) -> Wanted:

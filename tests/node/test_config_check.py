@@ -47,6 +47,8 @@ def device(**options):
     return {"audit.devices": (AuditDevice(path="f", options=options),)}
 
 
+STATIC = {"seal.type": "static", "seal.key_file": "/k"}
+
 # the base, changes that pass, changes that do not, the sentence
 RULES = [
     (PRODUCTION, {}, {"node.id": ""}, "node: id must be"),
@@ -157,6 +159,12 @@ RULES = [
     (DEV, {}, {"backup.mode": "max_lag"}, "backup: mode max_lag needs max_lag_s above 0 and a sink"),
     (DEV, {}, {"backup.mode": "write_through"}, "backup: mode write_through needs a required sink"),
     (DEV, {}, {"backup.restore_on_boot": "if_empty"}, "backup: restore_on_boot needs a sink"),
+    (
+        DEV,
+        {"backup.restore_on_boot": "if_empty", "backup.sinks": (Sink(name="s", url="memory:"),), **STATIC},
+        {"backup.restore_on_boot": "if_empty", "backup.sinks": (Sink(name="s", url="memory:"),)},
+        "backup: restore_on_boot needs seal type static",
+    ),
     (DEV, {}, {"backup.sinks": (Sink(name="s", url="memory:"),) * 2}, "backup: sinks must have different names"),
     (DEV, device(file_path="a/b.log"), device(), "audit: device f needs options.file_path"),
     (DEV, device(file_path="/d/audit/x"), device(file_path="/d/auditx"), "file_path must lie below audit.directory"),

@@ -142,11 +142,16 @@ async def test_a_write_during_a_hand_over_is_applied_or_surely_not(site: Site) -
 
 
 async def test_a_full_disk_refuses_before_anything_is_decided(site: Site) -> None:
-    """Overload is applied no, with the time to come back."""
-    replica = site.leader.node.member.running
-    replica.space_ok = False
+    """Overload is applied no, with the time to come back: no member has space, so nobody could lead better."""
+    leader = site.leader.node.member.running
+    replicas = [server.node.member.running for server in (*site.followers, site.leader)]
+    for replica in replicas[:-1]:
+        replica.space_ok = False
+    await until(lambda: not any(one.space_ok for one in leader.progress.values()), "the leader knows")
+    leader.space_ok = False
     replies = [await put(site, server, "full") for server in site.servers]
-    replica.space_ok = True
+    for replica in replicas:
+        replica.space_ok = True
 
     assert [outcome(reply) for reply in replies] == [NO] * 3
     assert await version(site, "full") == 0

@@ -205,7 +205,7 @@ async def test_a_refused_write_leaves_nothing_behind(three: Site) -> None:
     """It was refused, and may be asked again under the same id when it can be done."""
     write_id = uuid7(time.time())
     before = three.leader.node.member.view.applied_index
-    refused = await three.leader.ask("PATCH", "secret/data/w9", {"data": {}}, token=three.token, **with_id(write_id))
+    refused = await three.leader.ask("PATCH", "secret/data/never", {"data": {}}, token=three.token, **with_id(write_id))
 
     assert refused.status >= 400
     assert three.leader.node.member.view.applied_index == before

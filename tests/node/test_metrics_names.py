@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from node.config.replication import Backup, Sink
 from node.metrics import Histogram, Metrics
-from tests.node.flow_site import Server, Site, until
+from tests.node.flow_site import Server, Site, running, until, until_async
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.txt"
 SECRET = "planted-s3cr3t"
+NOBODY_LISTENS = "postgresql://nobody@127.0.0.1:1/none"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def backed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """One node with a sink that takes everything, one that nobody answers for, and one of its own."""
+    sinks = (
+        Sink(name="good", url="memory:"),
+        Sink(name="bad", url=NOBODY_LISTENS),
+        Sink(name="own", url="memory:", scope="local"),
+    )
+    backup = Backup(sinks=sinks, batch_interval_ms=1)
+    async with running(tmp_path_factory.mktemp("backed"), backup=backup) as site:
+        yield site
 
 
 async def families(site: Site, server: Server) -> dict[str, list[tuple[str, dict[str, str], float]]]:
@@ -31,19 +51,27 @@ async def value(site: Site, server: Server, name: str, **labels: str) -> float:
     return sum(number for sample, given, number in samples if sample == name and labels.items() <= given.items())
 
 
-async def test_names_types_and_labels_are_the_golden_ones(three: Site) -> None:
+async def described(site: Site) -> dict[str, str]:
+    """Name → name, type and labels of the leader's numbers."""
+    text = (await site.must("GET", "sys/metrics?format=prometheus")).body.decode()
+    found = {}
+    for family in text_string_to_metric_families(text):
+        labels = sorted({label for sample in family.samples for label in sample.labels if label != "le"})
+        found[family.name] = f"{family.name} {family.type} {','.join(labels)}".rstrip()
+    return found
+
+
+async def test_names_types_and_labels_are_the_golden_ones(three: Site, backed: Site) -> None:
     """Adding is free and adds a line; renaming breaks whoever watches."""
     links = three.leader.node.member.links
     assert links is not None
     await until(lambda: len(links.skew_ns) == 2, "both peers told their time")
     await three.must("GET", "sys/mounts")
-    text = (await three.must("GET", "sys/metrics?format=prometheus")).body.decode()
-    listed = []
-    for family in text_string_to_metric_families(text):
-        labels = sorted({label for sample in family.samples for label in sample.labels if label != "le"})
-        listed.append(f"{family.name} {family.type} {','.join(labels)}".rstrip())
+    listed, of_sinks = await described(three), await described(backed)
 
-    assert sorted(listed) == GOLDEN.read_text().splitlines()
+    assert listed.keys() == of_sinks.keys()
+    listed |= {name: line for name, line in of_sinks.items() if name.startswith("strongroom_backup")}
+    assert sorted(listed.values()) == GOLDEN.read_text().splitlines()
 
 
 async def test_the_golden_names_follow_the_conventions() -> None:
@@ -56,7 +84,7 @@ async def test_the_golden_names_follow_the_conventions() -> None:
         assert kind in {"counter", "gauge", "histogram"}
         assert kind != "histogram" or name.endswith("_seconds")
         names = set(labels[0].split(",")) if labels else set()
-        assert names <= {"route", "method", "code", "operation", "path", "result", "device", "peer", "version"}
+        assert names <= {"route", "method", "code", "operation", "path", "result", "device", "peer", "version", "sink"}
 
 
 async def test_no_label_and_no_number_names_what_was_asked_for(three: Site) -> None:
@@ -170,6 +198,72 @@ async def test_records_a_device_did_not_take_are_counted(one: Site) -> None:
     await one.must("DELETE", "sys/audit/spare")
 
     assert after >= before + 1
+
+
+# ---- backups
+async def sink_numbers(site: Site, server: Server, sink: str) -> dict[str, float]:
+    """Name without what all have in common → number, of one sink."""
+    found = await families(site, server)
+    return {
+        name.removeprefix("strongroom_backup_"): number
+        for samples in found.values()
+        for name, labels, number in samples
+        if name.startswith("strongroom_backup_") and labels == {"sink": sink} and not name.endswith("_created")
+    }
+
+
+async def test_what_a_sink_confirmed_is_counted(backed: Site) -> None:
+    """It holds what was written, lags by nothing, and says when that was so last."""
+    server = backed.leader
+    node = server.node
+
+    async def caught_up() -> bool:
+        numbers = await sink_numbers(backed, server, "good")
+        return numbers["lag_entries"] == 0 and numbers["index"] == node.member.running.applied_index
+
+    await until_async(caught_up, "the sink holds everything")
+    before = await sink_numbers(backed, server, "good")
+    await backed.must("PUT", "secret/data/counted", {"data": {"a": "b"}})
+    await until_async(caught_up, "the sink holds everything")
+    after = await sink_numbers(backed, server, "good")
+    now_s = node.member.clock.wall_ns() / 1e9
+
+    assert after["index"] > before["index"]
+    assert after["batches_total"] > before["batches_total"]
+    assert after["bytes_total"] > before["bytes_total"] > 0
+    assert before["last_success_timestamp_seconds"] < after["last_success_timestamp_seconds"] <= now_s
+    assert (after["retries_total"], after["lag_seconds"]) == (0, 0)
+
+
+async def test_a_sink_that_does_not_answer_lags(backed: Site) -> None:
+    """In entries and seconds, and each attempt is counted; it never confirmed anything."""
+    server = backed.leader
+
+    async def tried_again() -> bool:
+        numbers = await sink_numbers(backed, server, "bad")
+        return numbers["retries_total"] >= 2 and numbers["lag_seconds"] > 0
+
+    await backed.must("PUT", "secret/data/missed", {"data": {"a": "b"}})
+    await until_async(tried_again, "it was tried twice")
+    numbers = await sink_numbers(backed, server, "bad")
+
+    assert 0 < numbers["lag_entries"] <= server.node.member.running.applied_index
+    assert "last_success_timestamp_seconds" not in numbers
+    assert (numbers["batches_total"], numbers["bytes_total"], numbers["index"]) == (0, 0, 0)
+
+
+async def test_only_who_writes_a_shared_sink_says_how_far_it_is_behind(backed: Site) -> None:
+    """A node that others send for would show a lag that nobody has; it still says what it knows."""
+    node = backed.leader.node
+    leads = {row.sink: row for row in node.backups.numbers()}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(node.member), "is_leader", False)
+        follows = {row.sink: row for row in node.backups.numbers()}
+    names = {name for name, row in leads.items() if row.lag_entries is not None}
+
+    assert names == set(leads) == {"good", "bad", "own"}
+    assert {name for name, row in follows.items() if row.lag_entries is not None} == {"own"}
+    assert follows["good"].index == leads["good"].index > 0
 
 
 async def test_the_json_form_keeps_vaults_names(one: Site) -> None:

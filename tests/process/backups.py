@@ -148,6 +148,8 @@ def told(data: Path, port_base: int) -> Told:
             assert running.ask("PUT", "secret/data/open", {"data": {"n": str(number)}}).status == 200
         assert running.ask("PUT", "secret/data/closed", {"data": {"n": "x"}}).status == 200
         assert running.ask("PUT", "sys/policy/reader", {"policy": LOOSE}).status == 204
+        device = {"type": "file", "options": {"file_path": "audit.log"}}
+        assert running.ask("PUT", "sys/audit/file", device).status == 204
         for name in ("stays", "revoked"):
             made = running.ask("POST", "auth/token/create", {"policies": ["reader"], "ttl": "1h"})
             story.tokens[name] = made.json["auth"]["client_token"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.process.backups import Done, Told, clean, cli, dev, told
-from tests.process.harness import BIN, Cluster, ask, make_cluster, wait_until
+from tests.process.harness import BIN, Cluster, ask, make_cluster, running, wait_until
 from tests.process.machine import free_port_base
 
 if TYPE_CHECKING:
@@ -93,6 +93,17 @@ def test_dev_does_not_restore_over_folders_that_are_there(story: Told, tmp_path:
     assert "belongs to a member" in done.err
 
 
+def test_dev_says_that_its_nodes_are_gone(story: Told, tmp_path: Path) -> None:
+    """It neither begins anew over its backup, nor waits for ever."""
+    data = tmp_path / "dev"
+    data.mkdir(mode=0o700)
+    shutil.copy2(story.data / "dev-secrets.json", data / "dev-secrets.json")
+    done = cli("dev", "--json", "--data", data, "--port-base", str(free_port_base()))
+
+    assert done.code == 1
+    assert "start with --restore" in done.err
+
+
 # ---- an earlier point
 def test_what_was_revoked_or_tightened_does_not_come_back(story: Told, target: Cluster, tmp_path: Path) -> None:
     """At an earlier index: its secrets, none of its tokens, the policy of today, and a fresh root token."""
@@ -115,9 +126,14 @@ def test_what_was_revoked_or_tightened_does_not_come_back(story: Told, target: C
     assert '"secret/data/*"' not in policy
     assert any("not adopted" in sentence for sentence in status["why"])
 
+    log = target.servers[0].data / "audit" / "audit.log"
+    assert target.ask("GET", "sys/audit").data == {}
+    assert not log.exists()
     adopted = target.ask("PUT", "strongroom/adopt", {})
-    assert adopted.status == 200
+    assert adopted.data["audit_devices"] == ["file/"]
     assert target.ask("GET", "strongroom/status").data["why"] == []
+    assert list(target.ask("GET", "sys/audit").data) == ["file/"]
+    assert '"path":"sys/audit"' in log.read_text()
 
 
 def test_kept_tokens_are_those_nobody_revoked(story: Told, target: Cluster, tmp_path: Path) -> None:
@@ -199,7 +215,8 @@ def test_a_cut_chain_says_where_it_ends(story: Told, target: Cluster, tmp_path: 
 def test_a_changed_object_is_named(story: Told, target: Cluster, tmp_path: Path) -> None:
     """By verify and by restore; nothing is written."""
     url = story.copied(tmp_path / "sink")
-    broken(url, "UPDATE blobs SET data = substr(data, 1, length(data) - 1) || x'00' WHERE id = (SELECT max(id) FROM blobs)")
+    changed = "UPDATE blobs SET data = CAST(substr(data, 1, length(data) - 1) || x'00' AS BLOB)"
+    broken(url, f"{changed} WHERE id = (SELECT max(id) FROM blobs)")
     verified = cli("backup", "verify", "--from", url, "--unseal-keys-file", story.keys_file(tmp_path))
     done = restore(story, url, target, tmp_path)
 
@@ -278,14 +295,80 @@ def test_a_killed_restore_leaves_nothing_half_done(story: Told, target: Cluster,
     assert target.ask("GET", "secret/data/open").data["data"] == {"n": "late"}
 
 
+def test_a_server_refuses_a_folder_that_a_restore_did_not_finish(target: Cluster) -> None:
+    """With the sentence that says what to do."""
+    [server] = target.servers
+    server.data.mkdir(mode=0o700)
+    (server.data / "restoring").write_text("")
+    server.start()
+
+    assert server.process is not None
+    assert server.process.wait(40) == 1
+    assert "did not come to its end: run it again" in server.log_text
+
+
+# ---- one path
+def test_one_path_comes_back_into_a_private_file(story: Told, tmp_path: Path) -> None:
+    """Its newest value at the point, or every version; never over a file that is there."""
+    url, out = story.copied(tmp_path / "sink"), tmp_path / "value.json"
+    keys = story.keys_file(tmp_path)
+    words = ["backup", "restore", "--from", url, "--unseal-keys-file", keys, "--path", "secret/open"]
+    before = cli(*words, "--to-index", str(story.point), "--out", out)
+    again = cli(*words, "--out", out)
+    history = cli(*words, "--versions", "--out", "-")
+    nothing = cli(*words[:-1], "secret/none", "--out", "-")
+
+    assert before.code == 0, before.err
+    assert json.loads(out.read_text()) == {"n": "2"}
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert "there already" in again.err
+    assert [one["data"]["n"] for one in history.json["versions"]] == ["0", "1", "2", "late"]
+    assert (nothing.code, "nothing at that path" in nothing.err) == (1, True)
+    assert '"n"' not in before.out + before.err
+
+
 # ---- a majority is lost
+def test_a_cluster_in_memory_comes_back_with_its_loss_stated(target: Cluster, tmp_path: Path) -> None:
+    """Its members have no log any more: they know what was committed, and the sink has it."""
+    cluster = make_cluster(tmp_path / "cluster", sections={"journal": {"mode": "memory"}})
+    url = f"sqlite://{tmp_path / 'backup.db'}"
+    for server in cluster.servers:
+        server.environ["STRONGROOM_BACKUP__SINKS"] = json.dumps([{"name": "main", "url": url}])
+    with running(cluster):
+        assert cluster.ask("PUT", "secret/data/a", {"data": {"n": "1"}}).status == 200
+        index, _ = cluster.equal_digests()
+
+        def held() -> bool:
+            return any(row["index"] >= index for one in cluster.statuses().values() for row in one["backup"])
+
+        wait_until(held, "the sink holds it")
+        cluster.end()
+    keys = tmp_path / "keys"
+    keys.write_text("\n".join(cluster.shares))
+    survivors = [str(word) for server in cluster.servers for word in ("--survivor", server.data)]
+    done = cli(
+        "operator", "recover", *survivors, "--from", url, "--config", target.servers[0].folder / "node.toml",
+        "--unseal-keys-file", keys, "--yes-lost", "-o=json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    target.shares, target.token = cluster.shares, done.json["root_token"]
+    target.restart(target.servers[0])
+    target.wait_ready()
+
+    assert done.json["from"] == url
+    assert done.json["index"] >= index
+    assert "May be lost" in done.err
+    assert target.ask("GET", "secret/data/a").data["data"] == {"n": "1"}
+
+
 def test_recover_goes_on_from_a_survivor(story: Told, target: Cluster, tmp_path: Path) -> None:
     """Its folder is only read; what may be lost is said before somebody's word is asked for."""
     survivor = tmp_path / "survivor"
     shutil.copytree(story.data / "n2" / "data", survivor)
     before = {path.name: path.read_bytes() for path in survivor.rglob("*") if path.is_file()}
-    words = ["operator", "recover", "--survivor", str(survivor), "--config", str(target.servers[0].folder / "node.toml"),
-             "--unseal-keys-file", str(story.keys_file(tmp_path)), "-o=json"]  # fmt: skip
+    config = str(target.servers[0].folder / "node.toml")
+    words = ["operator", "recover", "--survivor", str(survivor), "--config", config, "--unseal-keys-file",
+             str(story.keys_file(tmp_path)), "-o=json"]  # fmt: skip
     asked = cli(*words)
     done = cli(*words, "--yes-lost")
     after = {path.name: path.read_bytes() for path in survivor.rglob("*") if path.is_file()}

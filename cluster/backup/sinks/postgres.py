@@ -6,7 +6,9 @@ what it committed: no prepared statement, no setting, no session lock. So PgBoun
 transactions or of sessions.
 
 A commit whose answer is lost still holds the lock of the claim until the server has done or dropped it. `claim` takes
-the same lock before it reads the position: what it answers is what became of that commit.
+the same lock before it reads the position: what it answers is what became of that commit. A writer that vanished in
+the middle of a message holds it for ever, as no timeout of PostgreSQL ends a session that has half a message: `claim`
+ends such sessions of its own role, long after their writer has given up.
 See Sink for what is promised, postgres_link.py for the connection. Source: docs/backup.md.
 """
 
@@ -48,6 +50,8 @@ T = TypeVar("T")
 log = logging.getLogger("strongroom.backup")
 
 PAGE_ROWS = 500
+GIVEN_UP = 2
+"""So many times as long as a call may take, its transaction is nobody's any more."""
 _PICK = f"SELECT {COLUMNS} FROM objects WHERE generation = $1"  # noqa: S608 - names of columns
 _TIP = f"{_PICK} AND final AND (kind = 2 OR fresh) ORDER BY last_index DESC, fresh DESC LIMIT 1"
 _BASE = f"{_PICK} AND final AND kind = 1 ORDER BY last_index DESC LIMIT 1"
@@ -63,6 +67,12 @@ _CLAIM = """
     ON CONFLICT (generation) DO UPDATE SET term = excluded.term, node_id = excluded.node_id
     WHERE known.term < excluded.term OR (known.term = excluded.term AND known.node_id = excluded.node_id)
     RETURNING 1
+"""
+_END_STUCK = """
+    SELECT pg_terminate_backend(held.pid) FROM pg_locks AS held JOIN pg_stat_activity AS who USING (pid)
+    WHERE held.locktype = 'relation' AND held.relation = 'claims'::regclass AND who.datname = current_database()
+      AND who.usename = session_user AND who.pid <> pg_backend_pid()
+      AND who.xact_start < clock_timestamp() - $1::float8 * interval '1 second'
 """
 _PUT = (
     f"INSERT INTO objects (generation, {COLUMNS.removesuffix(', id')}, data) "  # noqa: S608
@@ -85,7 +95,8 @@ class PostgresSink:
         self._begin = (
             f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path TO {path}; "
             f"SET LOCAL lock_timeout = {_ms(timeout_s * 0.4)}; SET LOCAL statement_timeout = {_ms(timeout_s * 0.8)}; "
-            f"SET LOCAL idle_in_transaction_session_timeout = {_ms(timeout_s * 2)}; SET LOCAL synchronous_commit = on"
+            f"SET LOCAL idle_in_transaction_session_timeout = {_ms(timeout_s * GIVEN_UP)}; "
+            "SET LOCAL synchronous_commit = on"
         )
 
     def __repr__(self) -> str:
@@ -142,6 +153,7 @@ class PostgresSink:
         async def work(connection: Connection) -> Position | None:
             if await connection.fetchval("SELECT current_setting('fsync')") != "on":
                 raise SinkRefusedError("postgresql: the server runs with fsync off: what it answers can be lost")
+            await connection.fetch(_END_STUCK, self._timeout_s * GIVEN_UP)
             try:
                 stands = await connection.fetchval(_CLAIM, *claim)
             except asyncpg.ForeignKeyViolationError:

@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 
 from ..format import OBJECT_BYTES_MAX, Kind, hash_of
 from .base import (
+    Claim,
     ConflictError,
     Position,
     SinkError,
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ..format import Parsed
-    from .base import Claim, Generation
+    from .base import Generation
     from .s3_bucket import Target
 
 log = logging.getLogger("strongroom.backup")
@@ -133,6 +134,14 @@ class S3Sink:
                 if await written.append(Claimed(claim.term, claim.node_id)):
                     return written.summary.position()
             raise SinkError("s3: other writers were always faster")
+
+    async def claimant(self, generation: bytes) -> Claim | None:
+        """See Sink."""
+        async with self._call():
+            found = Log(self._bucket, generation.hex())
+            await found.load()
+        known = found.summary.claim
+        return None if known is None else Claim(generation, *known)
 
     async def store(self, claim: Claim, data: bytes, parsed: Parsed) -> None:
         """See Sink."""

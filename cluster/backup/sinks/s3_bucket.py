@@ -4,7 +4,8 @@ A shell around obstore. The library takes what is missing from variables (AWS_â€
 go, who signs them or what is verified is given here. Of a server's error only its number is repeated.
 
 Invariants
-  N1  beyond this machine nothing is sent but over TLS that has proved the server's name
+  N1  beyond this machine nothing is sent but over TLS that has proved the server's name; a proxy, if HTTPS_PROXY names
+      one, sees that name and passes bytes on
   N2  every request is signed with the keys given here; they appear in no message, repr or option of the store
   N3  one call is one request: nothing is sent again behind the caller's back
 Source: Amazon S3 API reference, "Conditional requests"; obstore 0.12.
@@ -17,7 +18,7 @@ import re
 from collections import deque
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
@@ -26,6 +27,8 @@ from .base import SinkError, SinkRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
+
+    from obstore.store import ClientConfig, S3Credential
 
 T = TypeVar("T")
 
@@ -149,7 +152,11 @@ async def in_turn(calls: Iterable[Awaitable[T]]) -> list[T]:
 
 def _store_of(target: Target, keys: Keys, timeout_s: float) -> S3Store:
     """Raises SinkRefusedError if the file of authorities cannot be read or used."""
-    options: dict[str, Any] = {
+
+    def signed_with() -> S3Credential:
+        return {"access_key_id": keys.key_id, "secret_access_key": keys.secret, "token": None, "expires_at": None}
+
+    options: ClientConfig = {
         "allow_http": target.endpoint.startswith("http://"),
         "allow_invalid_certificates": False,
         "timeout": timedelta(seconds=timeout_s),
@@ -163,9 +170,7 @@ def _store_of(target: Target, keys: Keys, timeout_s: float) -> S3Store:
             virtual_hosted_style_request=False, skip_signature=False, unsigned_payload=False, s3_express=False,
             request_payer=False, disable_bulk_delete=True, client_options=options,
             retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=timeout_s)},
-            credential_provider=lambda: {
-                "access_key_id": keys.key_id, "secret_access_key": keys.secret, "token": None, "expires_at": None,
-            },
+            credential_provider=signed_with,
         )  # fmt: skip
     except (BaseError, OSError, ValueError):
         raise SinkRefusedError("s3: the file of ca_file cannot be read, or the endpoint cannot be used") from None

@@ -18,8 +18,9 @@ from .s3_bucket import AT_ONCE, in_turn
 from .s3_records import Segment, Summary, after, decode, decode_segment, encode, mended, objects_in
 
 if TYPE_CHECKING:
+    from .base import Stored
     from .s3_bucket import Bucket
-    from .s3_records import Any, Place, Stored
+    from .s3_records import Place, Record
 
 SEGMENT_RECORDS = 256
 _RECORD_BYTES_MAX = 1 << 20
@@ -32,7 +33,7 @@ class Log:
     def __init__(self, bucket: Bucket, folder: str) -> None:
         self._bucket = bucket
         self._folder = folder
-        self._recent: list[Any] = []  # behind the newest segment
+        self._recent: list[Record] = []  # behind the newest segment
         self.summary = Summary()
         self.is_unknown = False  # a record was sent, and nobody said what became of it
 
@@ -46,7 +47,7 @@ class Log:
                 break
         await self._read_on()
 
-    async def append(self, record: Any) -> bool:
+    async def append(self, record: Record) -> bool:
         """The record stands behind everything read before; False: others do, and were read. Raises SinkError.
 
         UnknownStoreError: it may stand there.
@@ -78,19 +79,15 @@ class Log:
             return
         self._recent = []
 
-    async def records(self) -> list[Any]:
+    async def records(self) -> list[Record]:
         """All records, from the first one. Raises SinkError."""
         names = await self._bucket.names(f"{self._folder}/index")
-        every: list[Any] = []
+        every: list[Record] = []
         for found in await in_turn(self._segment(name) for name in names):
             if found is None or found.first > len(every) + 1:
                 continue  # its records are read one by one, or with the next segment
             every += found.records[len(every) + 1 - found.first :]
-        while True:
-            more = await self._some(len(every) + 1, AT_ONCE)
-            every += more
-            if len(more) < AT_ONCE:
-                return every
+        return every + await self._from(len(every) + 1)
 
     async def objects(self) -> dict[Place, Stored]:
         """What is part of the backup. Raises SinkError."""
@@ -98,14 +95,8 @@ class Log:
 
     # ----
     async def _read_on(self) -> None:
-        count = 1
-        while True:
-            found = await self._some(self.summary.last + 1, count)
-            for record in found:
-                self._take(record)
-            if len(found) < count:
-                break
-            count = min(2 * count, AT_ONCE)
+        for record in await self._from(self.summary.last + 1):
+            self._take(record)
         await self._mend()
 
     async def _mend(self) -> None:
@@ -113,11 +104,22 @@ class Log:
             every = objects_in((await self.records())[: self.summary.last])
             self.summary = mended(self.summary, every.values())
 
-    def _take(self, record: Any) -> None:
+    def _take(self, record: Record) -> None:
         self.summary = after(self.summary, record)
         self._recent.append(record)
 
-    async def _some(self, first: int, count: int) -> list[Any]:
+    async def _from(self, first: int) -> list[Record]:
+        """Every record from a number on. Asked for one by one, not listed: a list may lag; more at once as they come."""
+        every: list[Record] = []
+        count = 1
+        while True:
+            found = await self._some(first + len(every), count)
+            every += found
+            if len(found) < count:
+                return every
+            count = min(2 * count, AT_ONCE)
+
+    async def _some(self, first: int, count: int) -> list[Record]:
         """Records from a number on, as far as there are any."""
         numbers = range(first, first + count)
         every = await in_turn(self._bucket.read(self._path(one), bytes_max=_RECORD_BYTES_MAX) for one in numbers)

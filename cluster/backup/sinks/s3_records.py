@@ -28,11 +28,7 @@ _NAME = re.compile(r"(batch|base)/[0-9a-f-]+(/[0-9]+)?")
 Place = tuple[int, int, bytes, int]
 
 
-class Record(msgspec.Struct, array_like=True, frozen=True):
-    """One step of a log. New kinds and fields go to the end."""
-
-
-class Begun(Record, tag=1):
+class Begun(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """A generation has begun; these records stand in a log of their own."""
 
     generation: bytes
@@ -41,32 +37,33 @@ class Begun(Record, tag=1):
     began_ns: int
 
 
-class Claimed(Record, tag=2):
+class Claimed(msgspec.Struct, array_like=True, frozen=True, tag=2):
     """From here on only this claimant writes, until the next one."""
 
     term: int
     node_id: str
 
 
-class Added(Record, tag=3):
+class Added(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """An object is part of the backup: it was stored before this was said."""
 
     stored: Stored
 
 
-class Dropping(Record, tag=4):
+class Dropping(msgspec.Struct, array_like=True, frozen=True, tag=4):
     """These objects are no part of the backup any more, and are about to be deleted."""
 
     names: list[str]
 
 
-class Dropped(Record, tag=5):
+class Dropped(msgspec.Struct, array_like=True, frozen=True, tag=5):
     """These objects are deleted."""
 
     names: list[str]
 
 
-Any = Begun | Claimed | Added | Dropping | Dropped
+Record = Begun | Claimed | Added | Dropping | Dropped
+"""One step of a log. New kinds and fields go to the end."""
 
 
 class Summary(msgspec.Struct, array_like=True, frozen=True):
@@ -95,25 +92,25 @@ class Segment(msgspec.Struct, array_like=True, frozen=True):
     """A copy of many records, from number `first`, and the summary behind the last: so that few objects are read."""
 
     first: int
-    records: list[Any]
+    records: list[Record]
     summary: Summary
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_record = msgspec.msgpack.Decoder(Any).decode
+_decode_record = msgspec.msgpack.Decoder(Record).decode
 _decode_segment = msgspec.msgpack.Decoder(Segment).decode
 _ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def encode(what: Any | Segment) -> bytes:
+def encode(what: Record | Segment) -> bytes:
     """The body of its object."""
     return _encode(what)
 
 
-def decode(data: bytes) -> Any:
+def decode(data: bytes) -> Record:
     """Raises DamagedError."""
     try:
-        found: Any = _decode_record(data)
+        found: Record = _decode_record(data)
     except _ERRORS:
         raise DamagedError("a record of the log does not decode") from None
     _check_names([found])
@@ -132,7 +129,7 @@ def decode_segment(data: bytes) -> Segment:
     return found
 
 
-def _check_names(found: Iterable[Any]) -> None:
+def _check_names(found: Iterable[Record]) -> None:
     """No name leads out of its generation's objects. Raises DamagedError."""
     for record in found:
         names = [record.stored.name] if isinstance(record, Added) else getattr(record, "names", ())
@@ -140,7 +137,7 @@ def _check_names(found: Iterable[Any]) -> None:
             raise DamagedError("the log names what is no object of a backup")
 
 
-def after(summary: Summary, record: Any) -> Summary:
+def after(summary: Summary, record: Record) -> Summary:
     """The summary behind one more record."""
     change = msgspec.structs.replace
     summary = change(summary, last=summary.last + 1)
@@ -169,7 +166,7 @@ def mended(summary: Summary, found: Iterable[Stored]) -> Summary:
     return msgspec.structs.replace(summary, tip=newest(every), base=base, is_torn=False)
 
 
-def objects_in(found: Iterable[Any]) -> dict[Place, Stored]:
+def objects_in(found: Iterable[Record]) -> dict[Place, Stored]:
     """What is part of the backup behind all these records, by place. The first one in a place has it."""
     every: dict[Place, Stored] = {}
     for record in found:
@@ -195,7 +192,7 @@ def check_may_claim(summary: Summary, claim: Claim) -> None:
         raise FencedError(f"term {known[0]} has claimed this sink")
 
 
-def check_may_begin(found: Iterable[Any], generation: Generation, *, fork: bool) -> bool:
+def check_may_begin(found: Iterable[Record], generation: Generation, *, fork: bool) -> bool:
     """Whether the generation is still to begin. Raises ConflictError, FencedError (S4)."""
     known = generations_in(found)
     for one in known:
@@ -208,7 +205,7 @@ def check_may_begin(found: Iterable[Any], generation: Generation, *, fork: bool)
     return True
 
 
-def generations_in(found: Iterable[Any]) -> list[Generation]:
+def generations_in(found: Iterable[Record]) -> list[Generation]:
     """Oldest first."""
     known = [
         Generation(one.generation, one.parent, one.parent_index, one.began_ns)

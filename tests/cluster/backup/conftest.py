@@ -56,7 +56,8 @@ def schema() -> str:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[s3_server.Server]:
     """A server that runs; whoever kills it starts it again."""
-    with s3_server.running_server() as server:
+    with pytest.MonkeyPatch.context() as patch, s3_server.running_server() as server:
+        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         yield server
 
 

@@ -6,6 +6,7 @@ its telemetry is off, and it listens on the loopback only.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import shutil
@@ -178,7 +179,8 @@ class Front:
 async def running_front(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIterator[Front]:
     """A front on a port of its own."""
     front = Front(server)
-    runner = web.ServerRunner(web.Server(front.serve), shutdown_timeout=0.1)
+    served = web.Server(front.serve)
+    runner = web.ServerRunner(served, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
@@ -187,4 +189,9 @@ async def running_front(server: Server, tls: ssl.SSLContext | None = None) -> As
         async with aiohttp.ClientSession(auto_decompress=False) as front.session:
             yield front
     finally:
+        for handler in list(served.connections):  # clients keep theirs open
+            if handler.transport is not None:
+                handler.transport.abort()
         await runner.cleanup()
+        for _ in range(3):  # a socket is closed in a later turn
+            await asyncio.sleep(0)

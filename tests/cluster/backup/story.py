@@ -47,7 +47,7 @@ class FixedClock:
 class Story:
     """`write` applies, `send` makes a batch of what was applied, `base` a base."""
 
-    def __init__(self, sink: MemorySink | None = None, *, profile: str = "production", seed: int = 1) -> None:
+    def __init__(self, sink: Any = None, *, profile: str = "production", seed: int = 1) -> None:
         self.sink = sink or MemorySink()
         self.random = SystemLikeRandom(seed)
         self.seal: NewSeal = initialise(

@@ -13,6 +13,10 @@ from cluster.backup.ports import Policy
 from cluster.backup.sinks.base import Position
 from cluster.backup.sinks.memory import MemorySink
 from cluster.errors import UnavailableError, UnknownOutcomeError
+from cluster.state import records
+from cluster.state.machine import State
+from cluster.state.tables import Table
+from cluster.state.transaction import Transaction
 
 
 class Clock:
@@ -26,6 +30,8 @@ class Clock:
 class Replica:
     applied_index = 0
     recovering = False
+    is_leader = noop_applied = True
+    term = 1
 
 
 class FakeMember:
@@ -37,6 +43,8 @@ class FakeMember:
         self.settings = type("Settings", (), {"node_id": "n1"})()
         self.replica = Replica()
         self.state_listeners: list[Any] = []
+        self.generation = b"g" * 16
+        self.view = State(b"k" * 32)
 
 
 def made(mode: str, *, required: tuple[bool, ...] = (True,), max_lag_s: float = 1.0) -> tuple[Backup, FakeMember]:
@@ -143,3 +151,87 @@ async def test_lag_is_said_in_entries_and_seconds() -> None:
     assert 2.0 <= lag_s < 3.0
     pipeline.standing.behind_since_s = None
     assert backup.lag_s(pipeline) == 0.0
+
+
+def apply(backup: Backup, member: FakeMember, index: int) -> None:
+    """An entry is applied at this node."""
+    member.replica.applied_index = index
+    backup._applied(index, Transaction(1, index, 1, [], [], []))
+
+
+async def test_max_lag_counts_while_a_sink_cannot_even_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new leader whose sink is down from the first second on: its pipeline has never begun a batch."""
+    backup, member = made("max_lag", max_lag_s=1.0)
+    now_s = 100.0
+    monkeypatch.setattr(Clock, "boot", lambda _clock: now_s)
+    apply(backup, member, 7)
+    await backup.before()
+    now_s = 100.9
+    await backup.before()
+    now_s = 101.2
+    backup._settings = BackupSettings("max_lag", Policy(), 1.0, timeout_s=0.0)
+    with pytest.raises(UnavailableError, match="more than 1 s behind"):
+        await backup.before()
+
+    confirm(backup, "s0", 7)
+    await backup.before()
+
+
+async def test_max_lag_counts_from_the_oldest_entry_that_a_slow_sink_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not from the newest batch it took: it may take one after the other and fall ever further behind."""
+    backup, member = made("max_lag", max_lag_s=1.0)
+    pipeline = backup.pipelines["s0"]
+    now_s = 100.0
+    monkeypatch.setattr(Clock, "boot", lambda _clock: now_s)
+    assert backup.lag_s(pipeline) == 0.0
+    for index in range(1, 31):
+        now_s += 0.2
+        apply(backup, member, index)
+        confirm(backup, "s0", index // 3)
+
+    assert backup.lag_s(pipeline) == pytest.approx(0.2 * 19)
+
+
+async def test_a_node_that_does_not_write_a_sink_says_nothing_of_its_lag() -> None:
+    """What another node has stored since the last fact is not known here."""
+    backup, member = made("max_lag")
+    apply(backup, member, 7)
+    backup.pipelines["s0"].standing.behind_since_s = member.clock.boot() - 100.0
+    member.replica.is_leader = False
+
+    assert backup.lag_s(backup.pipelines["s0"]) == 0.0
+
+
+async def test_the_newest_of_many_positions_is_what_the_folder_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that starts hears of them all at once; they are written one after the other, and a full disk is said."""
+    written: list[int] = []
+
+    def write(_disk: Any, witness: Any) -> None:
+        written.append(witness.last)
+        if witness.last == 1:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cluster.backup.backup.write_witness", write)
+    backup, member = made("async")
+    member.disk = None  # type: ignore[attr-defined]
+    for index in range(1, 40):
+        record = records.encode(records.BackupPosition(generation=b"g" * 16, last=index, hash=b"h" * 32))
+        backup._applied(index, Transaction(1, index, 1, [], [(Table.BACKUP_POSITION, b"s0", record)], []))
+        if index == 1:
+            assert backup._writing is not None
+            await backup._writing
+    assert backup._writing is not None
+    await backup._writing
+
+    assert written == [1, 39]
+
+
+async def test_the_log_is_kept_for_a_sink_that_is_away() -> None:
+    """What it confirmed stays true, and one that was never reached takes nothing from the others."""
+    backup, _ = made("async", required=(True, True, True))
+    assert backup.held_index() is None
+    confirm(backup, "s0", 40)
+    confirm(backup, "s1", 30)
+    backup.pipelines["s1"].standing.claimed = False
+
+    assert backup.held_index() == 30

@@ -284,8 +284,9 @@ async def test_a_sink_that_agrees_is_followed_without_a_base(history: History) -
     assert (again.standing.bases, again.standing.alarms) == (0, [])
 
 
-async def test_a_sink_beyond_the_cluster_is_refused(history: History) -> None:
+async def test_a_sink_beyond_the_cluster_is_refused(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else wrote it, or this cluster lost its end: an operator must look."""
+    monkeypatch.setattr("cluster.backup.pipeline.CATCH_UP_S", 0.0)
     sink = Broken()
     pipeline = pipeline_of(WiredSource(history.node), sink)
     history.write(20)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cluster.backup.order import Report
+    from cluster.backup.sinks.base import Sink
     from cluster.state.machine import State
 
 
@@ -91,6 +92,19 @@ async def test_the_newest_state_comes_back_in_every_folder(tmp_path: Path) -> No
         check_whole(disk)
 
 
+async def test_every_kind_of_sink_brings_a_cluster_back_once(sink: Sink, tmp_path: Path) -> None:
+    """And is fenced against a second time, though the claim of the cluster that wrote it still stands."""
+    story = Story(sink)
+    await story.told(3, 4)
+    disk = SystemDisk(tmp_path / "a")
+    report = await restored(story, [disk])
+    with pytest.raises(FencedError):
+        await restored(story, [SystemDisk(tmp_path / "b")], generation=GENERATION, seed=9)
+
+    assert report.digest == story.state.digest.to_bytes(16, "little")
+    assert opened(disk, story.shares).applied_index > story.index
+
+
 async def test_an_earlier_point_voids_tokens_and_keeps_what_was_tightened(tmp_path: Path) -> None:
     """Policies that changed come back as they are now, those removed stay away; with `old_access` as they were."""
     story = Story()
@@ -138,7 +152,9 @@ async def test_kept_tokens_are_those_that_nobody_revoked_and_no_root_token(tmp_p
     state = opened(disk, story.shares)
 
     assert not report.tokens_void
-    assert {key for key, _, _ in state.items(Table.TOKEN)} == {b"stays", b"changed"}
+    left = {key: records.decode(records.Token, record) for key, _, record in state.items(Table.TOKEN)}
+    assert left.keys() == {b"stays", b"changed", b"root"}
+    assert (left[b"root"].type, left[b"root"].policies) == ("orphaner", [])
     assert records.decode(records.Token, state.get(Table.TOKEN, b"changed")[1]).num_uses == -1  # type: ignore[index]
     assert state.get(Table.ACCESSOR, b"a-root") is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -168,6 +169,35 @@ async def test_a_commit_that_is_still_on_its_way_is_waited_for(roles: Server, sc
             assert position_of(await direct.claim(CLAIM)) == 21
         await send(direct)
         assert [one.last async for one in direct.objects(GENERATION)] == [1, 11, 21]
+        await direct.close()
+        await sink.close()
+
+
+async def test_a_writer_that_vanished_in_the_middle_of_a_message_holds_up_nobody_for_ever(
+    roles: Server, schema: str
+) -> None:
+    """Its session has half of a batch and the lock of the claim; whoever claims next ends it, and it stored nothing."""
+    large = batch(12, 21, ONE, box=b"b" * 300_000 + b"the end of it")
+    async with proxy(roles.port) as between:
+        sink = await ready(open_sink(roles.tcp_url("trusting", port=between.port, schema=schema)))
+        direct = open_sink(roles.socket_url("trusting", schema=schema), timeout_s=0.5)
+        between.hold = b"the end of it"
+        sending = asyncio.ensure_future(sink.store(CLAIM, *large))
+        await between.held.wait()
+        newer, claimed = CLAIM._replace(term=CLAIM.term + 1, node_id="n2"), None
+        with pytest.raises(SinkError, match="another writer holds the lock"):
+            await direct.claim(newer)
+        async with asyncio.timeout(WAIT_S):
+            while claimed is None:
+                with contextlib.suppress(SinkError):
+                    claimed = await direct.claim(newer)
+        between.released.set()
+
+        answers = await asyncio.gather(sending, return_exceptions=True)
+        assert isinstance(answers[0], SinkError | FencedError)
+        assert position_of(claimed) == 11
+        assert [one.last async for one in direct.objects(GENERATION)] == [1, 11]
+        await direct.store(newer, *TWO)
         await direct.close()
         await sink.close()
 

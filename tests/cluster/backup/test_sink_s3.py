@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 
 from cluster.backup.chain import plan
+from cluster.backup.restore import Point, Restore
 from cluster.backup.sinks import s3 as s3_sink
 from cluster.backup.sinks import s3_log
 from cluster.backup.sinks.base import (
@@ -23,6 +25,15 @@ from cluster.backup.sinks.base import (
     UnknownStoreError,
 )
 from cluster.backup.sinks.urls import open_sink
+from tests.cluster.backup.backing import (
+    History,
+    SystemLikeRandom,
+    WiredSource,
+    keys,
+    opens,
+    pipeline_of,
+    reached,
+)
 from tests.cluster.backup.crafting import CLAIM, GENERATION, LINE, batch, chain, part
 from tests.cluster.backup.s3_server import KEYS, READER, Front, Server, running_front
 from tests.cluster.backup.tls_files import write_tls_files
@@ -34,6 +45,7 @@ if TYPE_CHECKING:
     Forward = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
     Judge = Callable[[web.BaseRequest], bool]
 
+WAIT_S = 60.0
 RACE_S = 60.0  # this server waits by the second for locks of its own
 BASE, ONE, TWO = chain(2)
 LATER = Claim(GENERATION, 4, "n2")
@@ -445,6 +457,19 @@ async def test_what_came_back_since_is_not_deleted_with_the_rest(through: Any, f
     assert [await direct.read(GENERATION, found) for found in await listed(direct)] == [BASE[0]]
 
 
+async def test_pruning_beside_the_node_that_writes_disturbs_nobody(through: Any, direct: Any) -> None:
+    """It removes under the claim that stands, and the writer goes on with what it knew."""
+    await ready(through)
+    claimant = await direct.claimant(GENERATION)
+    assert claimant == CLAIM
+    await direct.remove(claimant, (await listed(direct))[:1])
+
+    await through.store(CLAIM, *TWO)
+
+    assert [one.last for one in await listed(direct)] == [ONE[1].header.last, TWO[1].header.last]
+    assert await direct.claimant(b"never-heard-of-1") is None
+
+
 # ---- the way there
 async def test_the_server_must_prove_its_name(
     s3: Server, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -589,3 +614,51 @@ async def test_parts_of_a_base_go_on_where_they_stopped(through: Any, front: Fro
     found = await listed(through)
     assert [one.part for one in found if one.base == b"base-two"] == [0, 1]
     assert last_of(await through.claim(CLAIM)) == 11
+
+
+async def test_a_backup_through_a_bad_server_is_restored(s3: Server, prefix: str, front: Front, direct: Any) -> None:
+    """What is sent fails, and answers are lost; in the end the state comes back by its digest."""
+    count = itertools.count()
+
+    async def on_request(request: web.BaseRequest, forward: Forward) -> web.StreamResponse:
+        number = next(count) if request.method == "PUT" else 0
+        if number % 11 == 5:
+            return web.Response(status=503)
+        answer = await forward(request)
+        if number % 13 == 3:
+            assert request.transport is not None
+            request.transport.abort()
+        return answer
+
+    front.on_request = on_request
+    history = History(7)
+    source = WiredSource(history.node)
+    source.sealed_keyring = keys().envelope
+    sink = open_sink(s3.url(prefix, endpoint=front.endpoint), password=KEYS)
+    pipeline = pipeline_of(source, sink)
+    running = asyncio.create_task(pipeline.run())
+    async with asyncio.timeout(WAIT_S):
+        for _ in range(3):
+            history.write(40)
+            pipeline.base_wanted = True
+            while pipeline.base_wanted or not reached(pipeline, history.state.applied_index)():
+                await asyncio.wait([running], timeout=0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    [generation] = await direct.generations()
+    unsealed: Any = Unsealing(history.node.sealer.keyring)
+    restore = Restore(direct, generation, opens(unsealed), SystemLikeRandom(5))
+    await restore.open()
+    assert (await restore.replay(Point())).digest == history.state.digest
+    assert pipeline.standing.retries > 0
+
+
+class Unsealing:
+    """Keys as an unsealer gives them."""
+
+    def __init__(self, keyring: Any) -> None:
+        self.keyring = keyring
+
+    def wipe(self) -> None:
+        """Nothing of it was secret."""

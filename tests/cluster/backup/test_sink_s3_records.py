@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.backup.format import Kind
-from cluster.backup.sinks.base import Claim, FencedError, Stored, reach
+from cluster.backup.sinks.base import Claim, FencedError, Stored, reach, stored_of
 from cluster.backup.sinks.s3_records import (
     Added,
-    Any,
     Begun,
     Claimed,
     Dropped,
     Dropping,
+    Record,
     Segment,
     Summary,
     after,
@@ -24,10 +27,13 @@ from cluster.backup.sinks.s3_records import (
     decode_segment,
     encode,
     mended,
+    name_of,
     objects_in,
 )
 from cluster.errors import DamagedError
+from tests.cluster.backup.crafting import chain
 
+GOLDEN = Path(__file__).parents[2] / "golden" / "formats" / "s3_log.json"
 NONE = b"\x00" * 32
 
 
@@ -48,9 +54,9 @@ def objects(draw: st.DrawFn) -> Stored:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[Any]:
+def histories(draw: st.DrawFn) -> list[Record]:
     """Records as a sink writes them: nothing in a place that is taken, and only what is there is dropped."""
-    found: list[Any] = []
+    found: list[Record] = []
     for _ in range(draw(st.integers(0, 12))):
         there = objects_in(found)
         one = draw(objects())
@@ -64,7 +70,7 @@ def histories(draw: st.DrawFn) -> list[Any]:
     return found
 
 
-def folded(found: list[Any]) -> Summary:
+def folded(found: list[Record]) -> Summary:
     """As a log does it: what was dropped is looked for in all that is left."""
     summary = Summary()
     for number, record in enumerate(found, 1):
@@ -74,8 +80,9 @@ def folded(found: list[Any]) -> Summary:
     return summary
 
 
+@settings(deadline=None)
 @given(histories())
-def test_a_summary_says_how_far_all_objects_reach(found: list[Any]) -> None:
+def test_a_summary_says_how_far_all_objects_reach(found: list[Record]) -> None:
     """Though it has seen each of them once, and forgotten it."""
     summary = folded(found)
     expected = reach(list(objects_in(found).values()))
@@ -89,8 +96,9 @@ def test_a_summary_says_how_far_all_objects_reach(found: list[Any]) -> None:
         assert summary.tip in objects_in(found).values()
 
 
+@settings(deadline=None)
 @given(histories())
-def test_records_and_segments_survive_being_written(found: list[Any]) -> None:
+def test_records_and_segments_survive_being_written(found: list[Record]) -> None:
     """Whatever they say."""
     assert [decode(encode(record)) for record in found] == found
     if found:
@@ -98,6 +106,20 @@ def test_records_and_segments_survive_being_written(found: list[Any]) -> None:
         assert decode_segment(encode(segment)) == segment
 
 
+def test_what_was_written_once_can_be_read_for_ever() -> None:
+    """Each kind of record, and a segment of them."""
+    written = json.loads(GOLDEN.read_text())
+    base, one = chain(1)
+    stored = [stored_of(parsed, len(data), name_of(parsed)) for data, parsed in (base, one)]
+    names = ["batch/0"]
+    records = [Claimed(3, "n1"), *(Added(each) for each in stored), Dropping(names), Dropped(names)]
+
+    begun = Begun(b"generation-tests", b"", 0, 1)
+    assert [decode(bytes.fromhex(data)) for data in written["records"]] == [begun, *records]
+    assert decode_segment(bytes.fromhex(written["segment"])) == Segment(1, records, folded(records))
+
+
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_bytes_that_are_no_record_are_damaged(data: bytes) -> None:
     """No other error comes out."""

@@ -141,6 +141,7 @@ def test_names_are_trimmed_lower_case_sorted_and_unique() -> None:
         ("update", "sys/storage/raft/remove-peer"),
         ("update", "sys/storage/raft/promote"),
         ("update", "sys/storage/raft/demote"),
+        ("update", "strongroom/adopt"),
         ("update", "strongroom/backup/restore"),
         ("update", "strongroom/backup/prune"),
         ("update", "/sys/seal"),
