@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: setup dev test lint types conformance sim mutants fuzz prove-power prove-network bench clean
+.PHONY: setup dev test lint types conformance sim mutants fuzz prove-power prove-network compose-test bench clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,9 @@ prove-power: setup
 
 prove-network: setup
 	@$(BIN)/python -m tests.network $(ARGS)
+
+compose-test: setup
+	@$(BIN)/python -m tests.compose $(ARGS)
 
 bench: setup
 	@$(BIN)/python -m bench

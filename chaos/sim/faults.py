@@ -95,7 +95,7 @@ class Faults(Breakage):
         """A process stands still (SIGSTOP, a long collection); its clock goes on."""
         member = self.any_member()
         pause_s = self._pause_s()
-        member.paused_until_s = self.world.now_s + pause_s
+        member.paused_until_s = max(member.paused_until_s, self.world.now_s + pause_s)
         self.world.at(pause_s, self._resume, member)
 
     def _pause_s(self) -> float:
@@ -111,7 +111,7 @@ class Faults(Breakage):
     def _stand_still(self, member: SimMember, pause_s: float) -> None:
         self.world.stats["pauses inside"] += 1
         member.clock.ahead_s += pause_s
-        member.paused_until_s = self.world.now_s + pause_s
+        member.paused_until_s = max(member.paused_until_s, self.world.now_s + pause_s)
         self.world.at(pause_s, self._resume, member)
 
     def _resume(self, member: SimMember) -> None:

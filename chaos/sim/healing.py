@@ -111,7 +111,7 @@ class Healing:
         elif draw == 2:
             self.network.cut.update(rng.sample(self._links(member), 1))
         else:
-            member.paused_until_s = self.world.now_s + rng.random() * FLAP_S
+            member.paused_until_s = max(member.paused_until_s, self.world.now_s + rng.random() * FLAP_S)
         self.world.at(0.1 + rng.random() * 2 * FLAP_S, self._flap, member)
 
     # ---- what must be possible

@@ -84,8 +84,9 @@ class SimProcess:
     def go_on(self) -> None:
         """It stands still no longer."""
         if self.paused_until_s > self.world.now_s:
-            self.paused_until_s = self.world.now_s
-            self.world.at(RESUMED_S, self._catch_up, self.life)
+            # Not before the instant that its clock has reached already: it stood still inside a handler.
+            self.paused_until_s = max(self.world.now_s, self.clock.reached_s)
+            self.world.at(self.paused_until_s - self.world.now_s + RESUMED_S, self._catch_up, self.life)
 
     # ---- faults that wait inside
     def in_handler(self, steps: int, strike: Callable[[], None]) -> None:

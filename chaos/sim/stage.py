@@ -184,7 +184,7 @@ class Stage:
 
     def pause(self, member: SimMember, for_s: float) -> None:
         """It stands still, at most so long."""
-        member.paused_until_s = self.world.now_s + for_s
+        member.paused_until_s = max(member.paused_until_s, self.world.now_s + for_s)
 
     def resume(self, member: SimMember) -> None:
         """It goes on; reads and its timers are first, what lies in its sockets comes behind them."""

@@ -50,9 +50,14 @@ class SimClock:
         self._reading += 1e-7  # a reading takes time: loops that wait for the clock end
         return self._reading
 
+    @property
+    def reached_s(self) -> float:
+        """The world's time of the latest reading."""
+        return self._at
+
     def wall_ns(self) -> int:
         """See cluster.seams.Clock."""
-        return 1_700_000_000_000_000_000 + int(self._world.now_s * 1e9) + self.wall_offset_ns
+        return 1_700_000_000_000_000_000 + int((self._world.now_s + self.ahead_s) * 1e9) + self.wall_offset_ns
 
 
 class SimRandom:

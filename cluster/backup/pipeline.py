@@ -44,6 +44,9 @@ IDLE_S = 0.5
 CATCH_UP_S = 30.0  # for which a node that has just started may have applied less than its sink holds
 PART_ATTEMPTS = 6
 REMOVED_AT_ONCE = 200
+BEHIND_BATCHES = 3  # when more than these wait, the sink is behind
+BEHIND_TIMES = 8
+"""Then a batch may hold so many times as many entries: a busy loop sends few batches a second, however large."""
 GOING_MAX = 10_000  # objects that retention holds in memory at a time
 
 
@@ -178,9 +181,9 @@ class Pipeline:
         if self.standing.behind_since_s is None:
             self.standing.behind_since_s = self._clock.boot()
         await self._fill(claim, position, boundary)
-        found = source.gather(
-            position.last + 1, entries_max=policy.entries_max, bytes_max=policy.bytes_max, boundary=boundary
-        )
+        is_behind = source.applied_index() - position.last > policy.entries_max * BEHIND_BATCHES
+        entries_max = policy.entries_max * (BEHIND_TIMES if is_behind else 1)
+        found = source.gather(position.last + 1, entries_max=entries_max, bytes_max=policy.bytes_max, boundary=boundary)
         if found is None:
             return None
         sealer = source.sealer()

@@ -101,7 +101,7 @@ class Ack(Message, tag=6, frozen=True):
 
 
 class SnapshotPart(Message, tag=7, frozen=True):
-    """A piece of the leader's snapshot file, as it lies on the leader's disk."""
+    """A piece of the leader's snapshot file, as it lies on the leader's disk. `stamp_ns` as in Append."""
 
     term: Natural
     life: Natural
@@ -111,6 +111,7 @@ class SnapshotPart(Message, tag=7, frozen=True):
     size: Natural
     offset: Natural
     data: bytes
+    stamp_ns: Natural = 0
 
 
 class SnapshotAck(Message, tag=8, frozen=True):

@@ -287,8 +287,12 @@ class Applying(Snapshots):
         if message.digest_index != self._digest_asked:
             self._digest_asked = message.digest_index
             self._digest_found = self.digest_at(message.digest_index)
-        if message.stamp_ns > self._heard_now_ns():
-            self._heard_stamp = (message.stamp_ns, self.clock.boot())
+        self.hear_stamp(message.stamp_ns)
+
+    def hear_stamp(self, stamp_ns: int) -> None:
+        """The leader's stamp came; one that was long on its way says nothing new."""
+        if stamp_ns > self._heard_now_ns():
+            self._heard_stamp = (stamp_ns, self.clock.boot())
 
     def extend_ack(self) -> dict[str, Any]:
         """What this node says of itself in every acknowledgement."""

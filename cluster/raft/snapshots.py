@@ -130,6 +130,14 @@ class Snapshots(Core):
         """The loaded state becomes the state."""
         raise NotImplementedError
 
+    def next_stamp(self) -> int:
+        """As leader: the cluster's time now."""
+        raise NotImplementedError
+
+    def hear_stamp(self, stamp_ns: int) -> None:
+        """As follower: the leader's time came."""
+        raise NotImplementedError
+
     def retake(self) -> None:
         """The newest snapshot is of no use: take another as soon as possible."""
         raise NotImplementedError
@@ -215,9 +223,8 @@ class Snapshots(Core):
             if not data:
                 self._unusable(stored.snapshot_id)
                 return
-            part = SnapshotPart(
-                self.term, life, stored.snapshot_id, stored.index, stored.term, stored.size, sending.sent, data
-            )
+            file = (stored.snapshot_id, stored.index, stored.term, stored.size)
+            part = SnapshotPart(self.term, life, *file, sending.sent, data, self.next_stamp())
             if not self.send(peer, part):
                 break
             sending.sent += len(data)
@@ -272,6 +279,7 @@ class Snapshots(Core):
         if self.role == LEADER:
             raise FatalError(f"a second leader in term {self.term}")
         self.leader_heard(peer, self.clock.boot())
+        self.hear_stamp(message.stamp_ns)
         if message.life != self.log.incarnation:
             return  # sent before the leader knew this life: it will begin again
         if message.last_index <= self.commit_index:

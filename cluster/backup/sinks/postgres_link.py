@@ -168,6 +168,12 @@ class Guarded(protocol.Protocol):
         self._step = 0
         self._held = bytearray()
         self._is_let_in = False
+        self._to_server: asyncio.Transport | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """See asyncio."""
+        self._to_server = transport
+        super().connection_made(transport)
 
     @property
     def is_asked(self) -> bool:
@@ -221,4 +227,5 @@ class Guarded(protocol.Protocol):
     def _refuse(self, why: str) -> None:
         if not self._let_in.done():
             self._let_in.set_exception(SinkRefusedError(f"postgresql: the server {why}"))
-        self.abort()
+        if self._to_server is not None:
+            self._to_server.abort()  # asyncpg's own abort first says something, and cannot before we are let in

@@ -109,7 +109,7 @@ class Log:
         self._recent.append(record)
 
     async def _from(self, first: int) -> list[Record]:
-        """Every record from a number on. Asked for one by one, not listed: a list may lag; more at once as they come."""
+        """Every record from a number on. Asked for, not listed: a list may lag. More at once as they come."""
         every: list[Record] = []
         count = 1
         while True:

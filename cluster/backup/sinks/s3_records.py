@@ -169,13 +169,17 @@ def mended(summary: Summary, found: Iterable[Stored]) -> Summary:
 def objects_in(found: Iterable[Record]) -> dict[Place, Stored]:
     """What is part of the backup behind all these records, by place. The first one in a place has it."""
     every: dict[Place, Stored] = {}
+    places: dict[str, Place] = {}  # of what has a place, by name
     for record in found:
         if isinstance(record, Added):
-            every.setdefault(record.stored.order, record.stored)
+            stored = record.stored
+            if every.setdefault(stored.order, stored) is stored:
+                places[stored.name] = stored.order
         elif isinstance(record, Dropping):
-            names = set(record.names)
-            for place in [place for place, one in every.items() if one.name in names]:
-                del every[place]
+            for name in record.names:
+                place = places.pop(name, None)
+                if place is not None:
+                    del every[place]
     return every
 
 

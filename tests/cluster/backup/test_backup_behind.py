@@ -225,3 +225,20 @@ async def test_a_deposed_leader_says_nothing_of_a_sink_that_others_write() -> No
     await run_until(pipeline, lambda: next(turns) == 49)
 
     assert (pipeline.standing.error, pipeline.standing.behind_since_s) == ("", None)
+
+
+async def test_a_sink_that_is_far_behind_gets_fewer_and_larger_batches() -> None:
+    """A busy loop sends a few batches a second: of the usual size they would never make a backlog good."""
+    history = History()
+    pipeline = pipeline_of(WiredSource(history.node))
+    await run_until(pipeline, reached(pipeline, history.node.replica.applied_index))
+    history.write(POLICY.entries_max * 10)
+    last = history.node.replica.applied_index
+    await run_until(pipeline, reached(pipeline, last))
+    history.write(POLICY.entries_max * 2)
+    await run_until(pipeline, reached(pipeline, history.node.replica.applied_index))
+    sizes = [one.last - one.first + 1 for one in await every(pipeline.sink) if one.kind == Kind.BATCH]
+    large = [size for size in sizes if size > POLICY.entries_max]
+
+    assert large == [POLICY.entries_max * 8]
+    assert sizes[-2:] == [POLICY.entries_max] * 2

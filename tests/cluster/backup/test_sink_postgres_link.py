@@ -88,8 +88,10 @@ async def test_without_a_password_a_server_of_this_machine_may_let_us_in(roles: 
     ],
     ids=str,
 )
-async def test_a_server_that_skips_scram_gets_no_password(answers: list[bytes], bytewise: bool) -> None:
-    """Neither in clear, nor as MD5, whatever it says and however its bytes arrive."""
+async def test_a_server_that_skips_scram_gets_no_password(
+    answers: list[bytes], bytewise: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in clear, nor as MD5, whatever it says and however its bytes arrive; the loop has nothing to log."""
     async with script(*answers, bytewise=bytewise) as server:
         url = f"postgresql://user@127.0.0.1:{server.port}/database"
         with pytest.raises(SinkRefusedError):
@@ -98,6 +100,7 @@ async def test_a_server_that_skips_scram_gets_no_password(answers: list[bytes], 
     sent = b"".join(server.got[1:])
     assert PASSWORD.encode() not in sent
     assert b"md5" not in sent
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_a_server_that_asks_for_a_password_nobody_gave_is_refused() -> None:

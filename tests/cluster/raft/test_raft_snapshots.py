@@ -601,3 +601,17 @@ def test_the_log_stays_for_a_backup_that_is_behind(held: int | None, bytes_max: 
         node.sync()
 
     assert (node.replica.snapshot_index, node.log.base_index) == (12, base)
+
+
+def test_a_follower_that_is_sent_a_snapshot_knows_the_leaders_time() -> None:
+    """It forwards writes meanwhile, and an id it draws for one must not be of long ago."""
+    node, clock = lone(peers=2)
+    before = node.replica.now_ns()
+    stamp_ns = 5_000_000_000_000
+    node.hear("n2", SnapshotPart(3, node.log.incarnation, b"snapshot", 9, 2, 100, 0, b"x", stamp_ns))
+    now = node.replica.now_ns()
+    node.hear("n2", SnapshotPart(3, node.log.incarnation, b"snapshot", 9, 2, 100, 1, b"x", stamp_ns - 10**9))
+    clock.now_s += 1.0
+
+    assert before < stamp_ns <= now
+    assert node.replica.now_ns() >= stamp_ns + 10**9
