@@ -33,7 +33,7 @@ class SinkNumbers(NamedTuple):
     sink: str
     lag_entries: int | None
     lag_s: float | None
-    index: int
+    reached: int
     last_success_s: float | None
     retries: int
     batches: int

@@ -146,7 +146,7 @@ class Metrics:
         gauges: tuple[tuple[str, str, Callable[[SinkNumbers], float | None]], ...] = (
             ("lag_entries", "Applied entries a sink lacks; on the node that writes it", lambda row: row.lag_entries),
             ("lag_seconds", "Since when a sink lacks an entry; on the node that writes it", lambda row: row.lag_s),
-            ("index", "Highest index a sink is known to hold", lambda row: row.index),
+            ("index", "Highest index a sink is known to hold", lambda row: row.reached),
             ("last_success_timestamp_seconds", "When a sink last confirmed something", lambda row: row.last_success_s),
         )
         for name, text, of in gauges:
