@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: setup dev test lint types conformance sim mutants fuzz prove-power prove-network compose-test bench clean
+.PHONY: setup dev test lint types conformance sim mutants fuzz prove-power prove-network prove-backup compose-test bench clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,10 @@ prove-power: setup
 
 prove-network: setup
 	@$(BIN)/python -m tests.network $(ARGS)
+
+# A real PostgreSQL, S3 server and SQLite file fail under load; all nodes die and come back from a sink.
+prove-backup: setup
+	@$(BIN)/python -m tests.backup $(ARGS)
 
 compose-test: setup
 	@$(BIN)/python -m tests.compose $(ARGS)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from node.dev import DevError
 
-from . import commits, failover, gets, large, machine, options, puts, report
+from . import backups, commits, failover, gets, large, machine, options, puts, report
 from .figures import Results
 from .processes import BenchError
 from .targets import TARGETS
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from .figures import Figure
     from .options import Options
 
-SIMPLE = {"commits": commits.measure, "puts": puts.measure, "gets": gets.measure, "failover": failover.measure}
+SIMPLE = {
+    "commits": commits.measure,
+    "puts": puts.measure,
+    "gets": gets.measure,
+    "failover": failover.measure,
+    "backup": backups.measure,
+}
 
 
 def figures_of(given: Options, results: Results, folder: Path) -> Iterator[Figure]:

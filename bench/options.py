@@ -9,7 +9,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-GROUPS = ("commits", "puts", "gets", "failover", "memory", "snapshot", "catchup")
+GROUPS = ("commits", "puts", "gets", "failover", "backup", "memory", "snapshot", "catchup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,9 @@ class Sizes:
     secrets: int = 300_000  # for memory, snapshot, catch-up
     snapshot_puts_per_s: int = 2_000
     catchup_puts_per_s: int = 500
+    backup_rounds: int = 9  # of puts with and without a sink, in turn
+    backup_puts_per_s: int = 500
+    backup_secrets: int = 100_000
 
 
 WHOLE = Sizes()
@@ -42,6 +45,9 @@ QUICK = Sizes(
     secrets=3_000,
     snapshot_puts_per_s=300,
     catchup_puts_per_s=100,
+    backup_rounds=1,
+    backup_puts_per_s=100,
+    backup_secrets=2_000,
 )
 
 

@@ -15,6 +15,8 @@ TARGETS = (
     Target("GET, single node", "ratio:per_s", must=0.12, aim=0.18, at_most=False),
     Target("failover", "p50_s", must=0.8, aim=0.7),
     Target("failover", "max_s", must=2.0),
+    Target("KV puts, async to sqlite", "ratio:p50_ms", must=1.05),
+    Target("KV puts, async to postgres", "ratio:p50_ms", must=1.05),
     Target("memory of a node", "rss_gb", must=1.0),
     Target("restart of one node", "seconds", must=10, aim=5),
     Target("restart of all nodes", "seconds", must=10, aim=5),

@@ -164,7 +164,7 @@ def test_a_lone_node_in_memory_that_restarts_says_what_is_lost(tmp_path: Path) -
         sentences = wait_until(lambda: why(server), "it says why it does not serve")
         read = cluster.ask("GET", "secret/data/lost", timeout_s=30.0)
 
-        assert any("strongroom operator init" in sentence for sentence in sentences)
+        assert any("strongroom operator recover" in sentence for sentence in sentences)
         assert read.status == 503
 
 
