@@ -141,7 +141,9 @@ class Backup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["async", "max_lag", "write_through"],
         Meta(description="what a write waits for: nothing, a bounded lag, or the required sinks"),
     ] = "async"
-    batch_entries: Annotated[Positive, Meta(description="entries in a batch; eight times as many for a sink that is behind")] = 256
+    batch_entries: Annotated[
+        Positive, Meta(description="entries in a batch; eight times as many for a sink that is behind")
+    ] = 256
     batch_bytes_max: Annotated[Positive, Meta(description="bytes in a batch")] = 1048576
     batch_interval_ms: Annotated[Positive, Meta(description="a batch waits no longer for company")] = 500
     timeout_s: Annotated[float, Meta(gt=0, description="one attempt at a sink")] = 5
