@@ -3,14 +3,14 @@
 A shell: makes certificates and configuration files, starts a child process per node, initialises and unseals through
 the API, prints what to paste, and ends the children when it ends. Everything is in one folder.
 Invariants: dev is written into every node's facts; keys and token stand in `<data>/dev-secrets.json`, mode 0600, in a
-folder of mode 0700 that belongs to us; a temporary folder is removed at the end. All nodes share one backup sink,
-`<data>/backup.db`; `-restore` fills node folders that are gone from it, and touches no others.
+folder of mode 0700 that belongs to us; a temporary folder is removed at the end. One dev at a time has a folder: it
+locks it before it writes anything. All nodes share one backup sink, `<data>/backup.db`; `-restore` fills node folders
+that are gone from it, and touches no others.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import shutil
@@ -24,35 +24,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from .dev_node import HOST, DevError, DevNode, call, check_free, lock_data, status_of
+
 if TYPE_CHECKING:
     from .cli.dev import DevOptions
 
 SECRETS = "dev-secrets.json"
 BACKUP = "backup.db"
-HOST = "127.0.0.1"
 START_S = 30.0
 POLL_S = 0.05
 STOP_S = 20.0
-
-
-class DevError(Exception):
-    """The cluster cannot be started; the text says why and what to do."""
-
-
-@dataclass(slots=True)
-class DevNode:
-    """One child."""
-
-    node_id: str
-    api_port: int
-    peer_port: int
-    folder: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def api(self) -> str:
-        """Its URL."""
-        return f"http://{HOST}:{self.api_port}"
 
 
 @dataclass(slots=True)
@@ -64,6 +45,7 @@ class Dev:
     temporary: bool
     nodes: list[DevNode] = field(default_factory=list)
     secrets: dict[str, Any] = field(default_factory=dict)
+    lock: int | None = None
 
     @property
     def backup_url(self) -> str:
@@ -72,8 +54,9 @@ class Dev:
 
     # ---- files
     def prepare(self) -> None:
-        """Folders, certificates and configuration files stand."""
+        """Folders, certificates and configuration files stand; the folder is ours and the ports are free."""
         _private_folder(self.data)
+        self.lock = lock_data(self.data)  # children do not inherit it: the kernel frees it when this process ends
         path = self.data / SECRETS
         if path.exists():
             self.secrets = json.loads(path.read_text(encoding="utf-8"))
@@ -84,9 +67,11 @@ class Dev:
                 )
         for number in range(self.options.nodes):
             port = self.options.port_base + 10 * number
-            node = DevNode(f"n{number + 1}", port, port + 1, self.data / f"n{number + 1}")
+            check_free(port)
+            check_free(port + 1)
+            self.nodes.append(DevNode(f"n{number + 1}", port, port + 1, self.data / f"n{number + 1}"))
+        for node in self.nodes:
             node.folder.mkdir(mode=0o700, exist_ok=True)
-            self.nodes.append(node)
         self._certificates()
         for node in self.nodes:
             _write(node.folder / "node.toml", self._config(node))
@@ -133,14 +118,12 @@ class Dev:
             raise DevError(str(error)) from None
         self.secrets["root_token"] = report["root_token"] or self.secrets["root_token"]
         _write(self.data / SECRETS, json.dumps(self.secrets, indent=1) + "\n")
-        print(  # noqa: T201 - for the person who typed it
-            f"strongroom dev: restored to index {report['index']} of {report['time']}", file=sys.stderr
-        )
+        _tell(f"restored to index {report['index']} of {report['time']}")
 
     # ---- processes
     def start(self, node: DevNode) -> None:
         """The node's process runs; its pid stands in node.pid."""
-        log = (node.folder / "node.log").open("ab")
+        log = node.log.open("ab")
         environ = os.environ | {"STRONGROOM_DEV_SECRET_MOUNT": "1", "STRONGROOM_PARENT": str(os.getpid())}
         environ = {name: value for name, value in environ.items() if not _overrides(name)}
         node.process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
@@ -155,7 +138,7 @@ class Dev:
         _write(node.folder / "node.pid", f"{node.process.pid}\n")
 
     def stop(self) -> None:
-        """Every child has ended."""
+        """Every child has ended; the folder is free for another dev."""
         for node in self.nodes:
             if node.process is not None and node.process.poll() is None:
                 node.process.send_signal(signal.SIGTERM)
@@ -169,6 +152,9 @@ class Dev:
                 node.process.kill()
                 node.process.wait()
             (node.folder / "node.pid").unlink(missing_ok=True)
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
 
     # ---- the API
     def wait_listening(self, node: DevNode) -> None:
@@ -181,7 +167,7 @@ class Dev:
             if node.process is not None and node.process.poll() is not None:
                 break
             time.sleep(POLL_S)
-        tail = (node.folder / "node.log").read_text(errors="replace").splitlines()[-5:]
+        tail = node.log.read_text(errors="replace").splitlines()[-5:]
         raise DevError(f"{node.node_id} did not start on {node.api}:\n  " + "\n  ".join(tail))
 
     def initialise(self) -> None:
@@ -208,7 +194,7 @@ class Dev:
         end = time.monotonic() + START_S
         waiting = list(self.nodes)
         while waiting and time.monotonic() < end:
-            waiting = [node for node in waiting if _status_of(node, "/readyz") != 200]
+            waiting = [node for node in waiting if status_of(node, "/readyz") != 200]
             if waiting:
                 time.sleep(POLL_S)
         if waiting:
@@ -243,15 +229,25 @@ class Dev:
         raise DevError(f"{node.node_id} does not find the cluster")
 
     def watch(self) -> None:
-        """Until interrupted; with --restart a node that ended is started and unsealed again."""
+        """Until interrupted. A node that ended is said to have; with --restart it is started and unsealed again."""
+        said: set[int] = set()
         while True:
             time.sleep(0.2)
             for node in self.nodes:
-                if self.options.restart and node.process is not None and node.process.poll() is not None:
-                    self.start(node)
-                    with contextlib.suppress(DevError, OSError):
-                        self.wait_listening(node)
-                        self._unseal_when_known(node)
+                code = None if node.process is None else node.process.poll()
+                if node.process is None or code is None:
+                    continue
+                if node.process.pid not in said:
+                    said.add(node.process.pid)
+                    _tell(f"{node.node_id} has ended ({_ending(code)}); its log is {node.log}")
+                if self.options.restart:
+                    self._again(node)
+
+    def _again(self, node: DevNode) -> None:
+        self.start(node)
+        with contextlib.suppress(DevError, OSError):
+            self.wait_listening(node)
+            self._unseal_when_known(node)
 
     def describe(self) -> dict[str, Any]:
         """The one line of --json."""
@@ -272,30 +268,13 @@ class Dev:
         }
 
 
-def call(node: DevNode, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
-    """One request; raises OSError."""
-    connection = http.client.HTTPConnection(HOST, node.api_port, timeout=10)
-    try:
-        data = None if body is None else json.dumps(body)
-        connection.request(method, f"/v1/{path}", data, {"X-Vault-Request": "true"})
-        response = connection.getresponse()
-        raw = response.read()
-        return response.status, json.loads(raw) if raw else {}
-    except http.client.HTTPException as error:
-        raise OSError(str(error)) from error
-    finally:
-        connection.close()
+def _tell(text: str) -> None:
+    """One line for the person who typed it."""
+    print(f"strongroom dev: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _status_of(node: DevNode, path: str) -> int:
-    connection = http.client.HTTPConnection(HOST, node.api_port, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
-        return 0
-    finally:
-        connection.close()
+def _ending(code: int) -> str:
+    return f"exit {code}" if code >= 0 else f"signal {-code}"
 
 
 def _overrides(name: str) -> bool:
@@ -362,7 +341,7 @@ def run(options: DevOptions) -> int:
     except KeyboardInterrupt:
         return 0
     except (DevError, OSError) as error:
-        print(f"strongroom dev: {error}", file=sys.stderr)  # noqa: T201 - for the person who typed it
+        _tell(str(error))
         return 1
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

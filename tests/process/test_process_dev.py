@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ class Dev:
 
     process: subprocess.Popen[str]
     line: dict[str, Any]
+    errors: Path  # what it said on stderr
 
     def ports(self) -> list[int]:
         return [int(node["api"].rsplit(":", 1)[1]) for node in self.line["nodes"]]
@@ -42,20 +44,22 @@ class Dev:
 @contextlib.contextmanager
 def dev(data: Path, port_base: int, *options: str) -> Iterator[Dev]:
     """Runs inside; outside no process of it is left."""
-    process = subprocess.Popen(
-        [BIN / "strongroom", "dev", "--json", "--port-base", str(port_base), "--data", data, *options],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
+    errors = data.parent / f"{data.name}.stderr"
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(
+            [BIN / "strongroom", "dev", "--json", "--port-base", str(port_base), "--data", data, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+        )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
             raise HarnessError(f"dev ended with {process.wait()}")
-        yield Dev(process, json.loads(line))
+        yield Dev(process, json.loads(line), errors)
     finally:
         if process.poll() is None:
             process.kill()
@@ -63,6 +67,47 @@ def dev(data: Path, port_base: int, *options: str) -> Iterator[Dev]:
         assert process.stdout is not None
         process.stdout.close()
         wait_until(lambda: not processes_naming(str(data)), "the nodes of dev end", 40.0)
+
+
+def refused(data: Path, port_base: int) -> str:
+    """What a dev that does not start says; it says it in sentences, prints no banner and ends with 1."""
+    words = ["dev", "--json", "--port-base", str(port_base), "--data", str(data)]
+    done = subprocess.run([BIN / "strongroom", *words], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def files(data: Path) -> dict[str, bytes]:
+    """What a second dev could overwrite."""
+    return {str(path): path.read_bytes() for path in [*data.glob("n*/node.*"), data / "dev-secrets.json"]}
+
+
+def test_a_second_dev_on_the_same_folder_touches_nothing(tmp_path: Path) -> None:
+    """The first goes on with its files as they were; when it has ended the folder is free."""
+    with dev(tmp_path / "dev", free_port_base()) as first:
+        before = files(tmp_path / "dev")
+        said = refused(tmp_path / "dev", free_port_base())
+
+        assert said.startswith(f"strongroom dev: another `strongroom dev` runs on {tmp_path / 'dev'}: end it first")
+        assert files(tmp_path / "dev") == before
+        assert first.ask(0, "PUT", "secret/data/on", {"data": {}}).status == 200
+        assert len(list((tmp_path / "dev").glob("n*/node.pid"))) == 3
+
+
+@pytest.mark.parametrize("offset", [0, 11])
+def test_a_port_in_use_ends_dev_before_anything_is_started(tmp_path: Path, offset: int) -> None:
+    """An API port or a peer port of somebody else: it is named, and nobody connects to it."""
+    base = free_port_base()
+    with socket.create_server(("127.0.0.1", base + offset)) as server:
+        said = refused(tmp_path / "dev", base)
+        server.setblocking(False)
+
+        assert f"port {base + offset} is in use" in said
+        assert not (tmp_path / "dev/n1").exists()
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_dev_started_again_is_the_same_cluster(tmp_path: Path) -> None:
@@ -115,3 +160,16 @@ def test_a_killed_node_stays_dead_without_restart(tmp_path: Path) -> None:
 
         with pytest.raises(OSError, match="refused"):
             ask(started.ports()[1], "GET", "sys/health")
+
+
+def test_a_node_that_ended_is_named_once(tmp_path: Path) -> None:
+    """With its end and its log; those that run, and those that dev itself stops, are not."""
+    with dev(tmp_path / "dev", free_port_base()) as started:
+        assert started.errors.read_text() == ""
+        os.kill(started.line["nodes"][1]["pid"], signal.SIGKILL)
+        wait_until(lambda: started.errors.read_text().endswith("\n"), "dev says so", 40.0)
+        started.process.send_signal(signal.SIGTERM)
+        started.process.wait(40)
+
+        log = tmp_path / "dev/n2/node.log"
+        assert started.errors.read_text() == f"strongroom dev: n2 has ended (signal 9); its log is {log}\n"
