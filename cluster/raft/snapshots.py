@@ -175,7 +175,7 @@ class Snapshots(Core):
         """A new life of the follower has nothing of the file."""
         known = self.progress[peer].incarnation
         sending = self._sending.get(peer)
-        if sending is not None and incarnation > known > 0:
+        if sending is not None and incarnation > known:  # what was sent to a life unknown, or over, was not taken
             sending.sent = sending.acknowledged = 0
         return super().count_life(peer, incarnation)
 

@@ -615,3 +615,17 @@ def test_a_follower_that_is_sent_a_snapshot_knows_the_leaders_time() -> None:
 
     assert before < stamp_ns <= now
     assert node.replica.now_ns() >= stamp_ns + 10**9
+
+
+def test_a_file_is_sent_from_its_beginning_to_a_life_that_was_not_known_before() -> None:
+    """What was sent before named no life, and was not taken: nobody waits until it is sent again."""
+    node, _ = sending()
+    node.replica.progress["n2"].incarnation = 0
+    offsets = [part.offset for part in node.said(SnapshotPart, "n2")]
+    node.sent.clear()
+    node.hear("n2", ack(1, life=10))
+    node.replica.send_round()
+
+    assert 0 in offsets
+    assert [part.offset for part in node.said(SnapshotPart, "n2")] == offsets
+    assert {part.life for part in node.said(SnapshotPart, "n2")} == {10}
