@@ -19,6 +19,7 @@ from .backup.restore import Point, Progress, Restore, Survey, choose, survey
 from .backup.restoring import Restoring
 from .backup.retention import removable
 from .backup.sinks.base import ConflictError, FencedError, Sink, SinkError, SinkRefusedError, UnknownStoreError
+from .backup.sinks.postgres_schema import grants_sql
 from .backup.sinks.urls import open_sink
 from .backup.verify import Verified, Verifying, incomplete_bases
 from .backup.witness import Witness, read_witnesses
@@ -45,7 +46,13 @@ from .keyring.seal import InvalidShareError, NewSeal, Unsealed, WrongSharesError
 from .keyring.sealing import Sealer
 from .keyring.unsealers import static as static_seal
 from .keyring.unsealers.shamir import ShamirUnsealer
-from .links.certs import certificate_der, certificate_expiry, public_key_sha256, write_certificates
+from .links.certs import (
+    certificate_der,
+    certificate_expiry,
+    certificate_names,
+    public_key_sha256,
+    write_certificates,
+)
 from .links.transport import CallError, NotSentError, Tls, tls_contexts
 from .member import Member, MemberAddress, MemberSettings
 from .raft.chassis import Timing
@@ -180,11 +187,13 @@ __all__ = [
     "WrongSharesError",
     "certificate_der",
     "certificate_expiry",
+    "certificate_names",
     "choose",
     "claim_of",
     "clock_of",
     "copy",
     "find_cluster",
+    "grants_sql",
     "incomplete_bases",
     "init_problem",
     "lines",

@@ -6,6 +6,7 @@ Source: docs/backup.md.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +25,9 @@ log = logging.getLogger("strongroom.node")
 
 MS_PER_S = 1000.0
 FLUSH_S = 2.0
+OUTCOME_S = 2.0  # for which an answer waits for the attempt that was asked for
+NO_LEADER = "no leader is known: who writes this sink is not known"
+NOT_OURS = "this node does not write the sink: ask again"
 NS_PER_S = 1e9
 
 
@@ -67,6 +71,7 @@ class BackupDesk:
         self._member = member
         self._local = {one.name for one in sinks if not one.shared}
         self._has_sinks = bool(sinks)
+        self.has_shared = any(one.shared for one in sinks)
         if sinks:
             member.gate = self.backup
 
@@ -84,17 +89,25 @@ class BackupDesk:
 
     # ---- what is said
     def standings(self) -> list[dict[str, Any]]:
-        """For strongroom/status: one short row a sink."""
+        """For strongroom/status: one short row a sink. Lag and error are None where others write it."""
         return [
             {
                 "sink": standing.name,
                 "index": 0 if standing.confirmed is None else standing.confirmed.last,
-                "lag_entries": entries,
-                "lag_s": round(lag_s, 3),
-                "error": standing.error,
+                **self._behind(standing, entries, lag_s),
             }
             for standing, entries, lag_s in self.backup.standings()
         ]
+
+    def _behind(self, standing: Standing, entries: int, lag_s: float) -> dict[str, Any]:
+        """Lag and error as whoever writes the sink knows them: nobody else does."""
+        if not self._writes(standing.name):
+            return {"lag_entries": None, "lag_s": None, "error": None}
+        return {"lag_entries": entries, "lag_s": round(lag_s, 3), "error": standing.error}
+
+    def _writes(self, sink: str) -> bool:
+        """Whether it is this node that has to write it."""
+        return self._member.is_leader or (sink in self._local and not self._member.sealed)
 
     def numbers(self) -> list[SinkNumbers]:
         """For the metrics. How far behind a sink is says only whoever has to write it."""
@@ -103,7 +116,7 @@ class BackupDesk:
         found = []
         for standing, entries, lag_s in self.backup.standings():
             confirmed = None if member.sealed else self.backup.reaches(self.backup.pipelines[standing.name])
-            writes = member.is_leader or (standing.name in self._local and not member.sealed)
+            writes = self._writes(standing.name)
             found.append(
                 SinkNumbers(
                     standing.name,
@@ -125,16 +138,18 @@ class BackupDesk:
     def _detail(self, standing: Standing, entries: int, lag_s: float) -> dict[str, Any]:
         confirmed = self.backup.reaches(self.backup.pipelines[standing.name])
         since_s = None if standing.confirmed_s is None else self._member.clock.boot() - standing.confirmed_s
+        behind = self._behind(standing, entries, lag_s)
+        if not self._writes(standing.name):
+            behind["error"] = NO_LEADER if self._member.leader_id is None else NOT_OURS
         return {
             "sink": standing.name,
             "url": standing.url,
             "writes": standing.claimed,
             "index": 0 if confirmed is None else confirmed.last,
             "expect": "" if confirmed is None else f"{confirmed.last}:{confirmed.hash.hex()}",
-            "lag_entries": entries,
-            "lag_s": round(lag_s, 3),
+            **behind,
             "last_success_s": None if since_s is None else round(since_s, 3),
-            "error": standing.error,
+            "retry_in_s": self._retry_in_s(standing),
             "alarms": standing.alarms,
             "retries": standing.retries,
             "batches": standing.batches,
@@ -144,17 +159,33 @@ class BackupDesk:
             "bytes": standing.bytes,
         }
 
-    def trigger(self, sink: str) -> Answer:
-        """A base begins on the named sink, or on all. Raises Refusal."""
+    def _retry_in_s(self, standing: Standing) -> float | None:
+        return None if standing.retry_s is None else round(max(0.0, standing.retry_s - self._member.clock.boot()), 3)
+
+    async def trigger(self, sink: str) -> Answer:
+        """A base begins on the named sink, or on all, and a sink that is down is tried at once. Raises Refusal.
+
+        A sink that does not take it is a refusal with its error; its base begins when it is written again.
+        """
         if not self._has_sinks:
             raise Refusal(400, "no backup sink is configured")
-        pipelines = self.backup.pipelines
-        if sink and sink not in pipelines:
+        if sink and sink not in self.backup.pipelines:
             raise Refusal(404, "no backup sink has that name")
-        for name, pipeline in pipelines.items():
-            if sink in {"", name}:
-                pipeline.base_wanted = True
+        chosen = [one for name, one in self.backup.pipelines.items() if sink in {"", name}]
+        if not all(self._writes(one.name) for one in chosen):
+            raise Refusal(503, NO_LEADER if self._member.leader_id is None else NOT_OURS)
+        for pipeline in chosen:
+            pipeline.ask_base()
+        written = await asyncio.gather(*(one.is_written(OUTCOME_S) for one in chosen))
+        down = [self._down(one.standing) for one, is_written in zip(chosen, written, strict=True) if not is_written]
+        if down:
+            raise Refusal(400, *down)
         return Answer()
+
+    def _down(self, standing: Standing) -> str:
+        retry_in_s = self._retry_in_s(standing)
+        when = "it is tried now" if retry_in_s is None else f"it is tried again in {retry_in_s:.0f} s"
+        return f"the backup sink {standing.name} is not being written: {standing.error}; {when}, then the base begins"
 
 
 def password_of(sink: Sink) -> str | None:

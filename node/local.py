@@ -205,9 +205,18 @@ class LocalPaths:
 
         return await self._flow.judged(request, do)
 
+    def _is_for_the_writer(self, request: RawRequest) -> bool:
+        """Whether the leader must answer it, because it alone writes shared sinks and knows of them."""
+        member = self._member
+        elsewhere = not member.is_leader and request.forwarded_from is None and member.replica is not None
+        return self._backups.has_shared and elsewhere
+
     async def _backup_status(self, request: RawRequest) -> RawResponse:
         if request.method != "GET":
             raise unsupported_operation()
+
+        if self._is_for_the_writer(request):
+            return await self._flow.elsewhere(request)
 
         async def do(_request: RawRequest) -> Answer:
             return self._backups.status()
@@ -218,14 +227,14 @@ class LocalPaths:
         """On the node that writes the sinks: the leader, for shared ones."""
         if request.method not in UPDATES:
             raise unsupported_operation()
-        if not self._member.is_leader and request.forwarded_from is None and self._member.replica is not None:
+        if self._is_for_the_writer(request):
             return await self._flow.elsewhere(request)
 
         async def do(asked: RawRequest) -> Answer:
             sink = _object(asked).get("sink", "")
             if not isinstance(sink, str):
                 raise Refusal(400, "sink must be the name of a backup sink")
-            return self._backups.trigger(sink)
+            return await self._backups.trigger(sink)
 
         return await self._flow.judged(request, do)
 

@@ -213,9 +213,17 @@ class Status:
         lost = member.recovering_members
         if self.leader_id() is not None or len(member.settings.members) - len(lost) >= member.running.quorum:
             return ""
-        return (
+        why = (
             f"a majority of the members lost its log or a part of it ({', '.join(lost)}): nobody may lead, because "
-            "what was answered could be missing. Keep the folders, stop all members, and begin a new cluster from what "
+            "what was answered could be missing. "
+        )
+        if member.settings.journal_mode == "memory" and not member.running.recovering:
+            return (
+                f"{why}This node lost nothing, and has it in memory only (journal.mode memory): do not stop it before "
+                'you have read "Everything is lost" in the runbook'
+            )
+        return (
+            f"{why}Keep the folders, stop all members, and begin a new cluster from what "
             "is there with `strongroom operator recover`, or from a backup with `strongroom backup restore`"
         )
 

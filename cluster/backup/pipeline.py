@@ -16,6 +16,7 @@ Source: docs/backup.md; docs/decisions/0009-backups-are-a-chain-of-facts.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,6 +67,8 @@ class Pipeline:
         self._random = random
         self._on_confirmed = on_confirmed
         self._progressed = False  # since the last failure
+        self._again = asyncio.Event()  # the pause after a failure is over
+        self._outcome = asyncio.Event()  # something was stored, or failed
         self.base_wanted = False  # an operator asked for one
         self.urgent = False  # writes wait for this sink's word: a batch is closed as soon as it holds anything
 
@@ -89,9 +92,41 @@ class Pipeline:
                     progressed = self._failed(error)
                     attempt = 1 if progressed else attempt + 1
                     refused = isinstance(error, SinkRefusedError)
-                    await asyncio.sleep(retry.delay_s(attempt, self._random.uniform(), refused=refused))
+                    await self._pause(claim, retry.delay_s(attempt, self._random.uniform(), refused=refused))
         finally:
             await self.sink.close()
+
+    async def _pause(self, claim: Claim, delay_s: float) -> None:
+        """Returns in time, or as soon as somebody asks for an attempt, or the claim is over."""
+        self._again.clear()
+        standing, loop = self.standing, asyncio.get_running_loop()
+        standing.retry_s = self._clock.boot() + delay_s
+        end_s = loop.time() + delay_s
+        await asyncio.sleep(0)
+        try:
+            while (left_s := end_s - loop.time()) > 0 and self._source.claim() == claim and not self._again.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(left_s, IDLE_S)):
+                        await self._again.wait()
+        finally:
+            standing.retry_s = None
+
+    def ask_base(self) -> None:
+        """A base begins now, or with the next attempt, and that is now."""
+        self.base_wanted = True
+        self._outcome.clear()
+        self._again.set()
+
+    async def is_written(self, timeout_s: float) -> bool:
+        """Whether the sink took the last thing it was given. One that did not is waited for so long."""
+        if not self.standing.error:
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._outcome.wait()
+        except TimeoutError:
+            return False
+        return self._progressed
 
     def _rest(self) -> None:
         """Others write it: what was wrong, and since when, is theirs to say."""
@@ -110,7 +145,12 @@ class Pipeline:
         standing.claimed = False
         standing.retries += 1
         progressed, self._progressed = self._progressed, False
+        self._outcome.set()
         return progressed
+
+    def _stored(self) -> None:
+        self._progressed = True
+        self._outcome.set()
 
     def _meaning(self, error: Exception) -> str:
         """A sentence without secrets: only our own errors are known to quote nothing."""
@@ -214,7 +254,7 @@ class Pipeline:
             await self._source.changed(left_s)
 
     def _confirm(self, position: Position) -> None:
-        self._progressed = True
+        self._stored()
         standing = self.standing
         standing.confirmed = position
         standing.confirmed_s = self._clock.boot()
@@ -296,7 +336,7 @@ class Pipeline:
         final_hash = None
         for data, parsed in objects_of_base(head, base.chunks(), source.sealer):
             await self._store_part(claim, data, parsed)
-            self._progressed = True
+            self._stored()
             self.standing.bytes += len(data)
             self.standing.base_parts = parsed.header.part + 1
             if parsed.header.final:

@@ -107,6 +107,7 @@ class Standing:
     confirmed_s: float | None = None
     behind_since_s: float | None = None
     error: str = ""
+    retry_s: float | None = None  # when it is tried again, during the pause after a failure
     retries: int = 0
     batches: int = 0
     bases: int = 0

@@ -53,17 +53,18 @@ class Assessment(NamedTuple):
 
     lost: (first, last) index that was committed for certain and is nowhere. `unsure`: (first, last) index that stands
     in the log that is used, of which nobody knows whether it was answered: it is kept. Whatever was answered after
-    `time_ns` on members that are gone may be lost, too.
+    `time_ns` on members that are gone may be lost, too. `left_out`: a sentence on a sink that cannot be gone on from.
     """
 
     best: Source
     sources: list[Source]
     lost: tuple[int, int] | None
     unsure: tuple[int, int] | None
+    left_out: str = ""
 
 
 class Recovering:
-    """`folders`: name → disk of each survivor; `sink`: the backup, open, or None."""
+    """`folders`: name → disk of each survivor; `sink`: the backup, to be looked at, or None."""
 
     def __init__(
         self, folders: dict[str, Disk], sink: Sink | None, open_with: Callable[[bytes], Unsealed], clock: Clock,
@@ -93,10 +94,12 @@ class Recovering:
         if len(generations) != 1:
             raise RestoreError("the folders are not of one line of history")
         [generation] = generations
+        left_out = ""
         if self._sink is not None:
             found = await self._backup(self._sink, generation)
+            left_out = await _why_left_out(self._sink) if found is None else ""
             sources += [] if found is None else [found]
-        return judged(sources)
+        return judged(sources)._replace(left_out=left_out)
 
     def _open(self) -> None:
         """The newest keyring of the folders is open: later terms open what earlier ones sealed."""
@@ -141,7 +144,12 @@ class Recovering:
         self, best: Source, members: dict[str, records.Member], profile: str, wish: Wish, disks: list[Disk],
         extra: Extra, *, fork: bool = False,
     ) -> dict[str, bytes]:  # fmt: skip
-        """The folders are members' of a new line of history from `best`: its id, and the digest it begins from."""
+        """The folders are members' of a new line of history from `best`: its id, and the digest it begins from.
+
+        The sink, which was only to be looked at until now, is opened: the new line begins there.
+        """
+        if self._sink is not None:
+            await self._sink.open()
         for disk in disks:
             await asyncio.to_thread(clear, disk)
         state = self._states[best.name]
@@ -156,6 +164,12 @@ class Recovering:
             read_seal(self._envelope)[1], [] if self._sink is None else [self._sink], disks, extra,
         )  # fmt: skip
         return {"generation": line.generation, "digest": digest}
+
+
+async def _why_left_out(sink: Sink) -> str:
+    is_foreign = bool(await sink.generations())
+    why = "what it holds is not of the folders' line of history" if is_foreign else "nothing is stored there"
+    return f"{sink.url} was not used: {why}"
 
 
 def judged(sources: Sequence[Source]) -> Assessment:

@@ -43,6 +43,19 @@ def certified_identity(peercert: dict[str, Any] | None) -> tuple[str, str]:
     return unquote(cluster_name), unquote(node_id)
 
 
+def certificate_names(pem_file: Path) -> tuple[str, str] | None:
+    """(cluster name, node id) from the first certificate of a PEM file; None if it names no node. Raises OSError."""
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_pem_x509_certificate(pem_file.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        return certified_identity({"subjectAltName": [("URI", uri) for uri in uris]})
+    except (ValueError, x509.ExtensionNotFound, HandshakeError):
+        return None
+
+
 def public_key_sha256(certificate_der: bytes) -> bytes:
     """SHA-256 of the certificate's SubjectPublicKeyInfo."""
     from cryptography import x509

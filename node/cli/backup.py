@@ -14,6 +14,8 @@ backup = LazyGroup(
         "drill": ("backup_look", "drill", "restore into memory only: how long it takes, how much would be lost"),
         "copy": ("backup_copy", "copy", "objects from one sink to another, as they are"),
         "prune": ("backup_copy", "prune", "remove what retention does not keep"),
+        "prepare": ("backup_prepare", "prepare", "make a sink's tables, as their owner"),
+        "grants": ("backup_prepare", "grants", "print what a role of PostgreSQL needs"),
         "trigger": ("backup_status", "trigger", "begin a new base now"),
         "status": ("backup_status", "status", "how far each sink of a running node is, and what to expect of it"),
     },

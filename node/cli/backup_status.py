@@ -20,7 +20,7 @@ def status(session: Session) -> int:
     reply = session.call("GET", "strongroom/backup/status")
     sinks: list[dict[str, Any]] = reply.data.get("sinks") or []
     rows = [
-        [one.get("sink"), one.get("index"), one.get("lag_entries"), one.get("lag_s"), one.get("error") or "-"]
+        [one.get("sink"), one.get("index"), _known(one, "lag_entries"), _known(one, "lag_s"), one.get("error") or "-"]
         for one in sinks
     ]
     table = columns(rows, ("Sink", "Index", "Lag (entries)", "Lag (s)", "Error"))
@@ -29,6 +29,10 @@ def status(session: Session) -> int:
     if not sinks:
         remark("no backup sink is configured: if all nodes are lost, everything is")
     return 2 if any(one.get("error") for one in sinks) else 0
+
+
+def _known(row: dict[str, Any], key: str) -> Any:
+    return "not known" if row.get(key) is None else row[key]
 
 
 @api_command("trigger")

@@ -82,13 +82,16 @@ def show(files: tuple[Path, ...], settings: tuple[str, ...], form: str) -> None:
 @config_option
 @set_option
 def validate(files: tuple[Path, ...], settings: tuple[str, ...]) -> int:
-    """Print every objection to a configuration; end with 0 if there is none, else with 1."""
+    """Print every objection to a configuration and the files it names; end with 0 if there is none, else with 1."""
+    from .. import config as configuration
+
     loaded = load(files, settings)
-    for sentence in loaded.problems:
+    found = loaded.problems or configuration.file_problems(loaded.config)
+    for sentence in found:
         click.echo(sentence, err=True)
-    if not loaded.problems:
+    if not found:
         remark("The configuration is valid.")
-    return 1 if loaded.problems else 0
+    return 1 if found else 0
 
 
 @_local_command("reference")

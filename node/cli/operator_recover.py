@@ -94,6 +94,8 @@ def _assessed(found: dict[str, Any]) -> str:
     rows = [[one["from"], one["term"], one["index"], one["time"], one["damaged"]] for one in found["sources"]]
     lines = [columns(rows, ("Found", "Term", "Index", "Time", "Damaged"))]
     lines.append(f"The new cluster goes on from {found['from']}, index {found['index']} of {found['time']}.")
+    if found["left_out"]:
+        lines.append(f"{found['left_out']}. If it is the wrong one, stop here and name the right one with -from.")
     if found["lost"]:
         lines.append("Lost for certain: indexes {} to {}.".format(*found["lost"]))
     lines.append(f"May be lost: whatever was answered after {found['time']} by members that are gone.")

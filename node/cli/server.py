@@ -47,10 +47,22 @@ def configured(files: Sequence[Path], environ: Mapping[str, str], flags: Mapping
     from .. import config as configuration
 
     loaded = configuration.load(files, environ, flags)
-    if loaded.problems:
-        listed = "\n".join(f"  * {sentence}" for sentence in loaded.problems)
-        raise LocalError(f"the configuration cannot be served:\n{listed}\nnext: strongroom config reference")
+    _refuse(loaded.problems, "strongroom config reference")
     return loaded.config
+
+
+def _with_files(config: Config) -> Config:
+    """The same, if the files that it names are there and fit. Raises LocalError with every objection else."""
+    from .. import config as configuration
+
+    _refuse(configuration.file_problems(config, starting=True), "strongroom config validate")
+    return config
+
+
+def _refuse(problems: Sequence[str], following: str) -> None:
+    if problems:
+        listed = "\n".join(f"  * {sentence}" for sentence in problems)
+        raise LocalError(f"the configuration cannot be served:\n{listed}\nnext: {following}")
 
 
 @click.command("server", cls=Command, context_settings=HELP_NAMES)
@@ -88,7 +100,7 @@ def server(
     flags |= flags_of(settings)
 
     def read() -> Config:
-        return configured(files, os.environ, flags)
+        return _with_files(configured(files, os.environ, flags))
 
     config = read()
     serve: Callable[[Config, Callable[[], Config]], int] = importlib.import_module("node.build").serve

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .check import problems
 from .document import FIELDS, Config, Field, is_loopback, is_wildcard, split_address
 from .edge import Api, Audit, AuditDevice, Limits, Log, Metrics, Node, Trace
+from .files import file_problems
 from .load import Loaded, load, read_secret
 from .replication import Backup, Consistency, Dedupe, Journal, Member, Peer, Raft, Seal, Sink
 from .secret_text import SecretText
@@ -37,6 +38,7 @@ __all__ = [
     "SecretText",
     "Sink",
     "Trace",
+    "file_problems",
     "is_loopback",
     "is_wildcard",
     "load",

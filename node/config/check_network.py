@@ -99,7 +99,7 @@ def _peers(config: Config) -> Iterator[str]:
     if len({member.peer for member in peer.members}) != len(ids):
         yield "peer: members must have different peer addresses"
     if ids and config.node.id not in ids:
-        yield "peer: members must name this node too (node.id)"
+        yield "peer: members must name this node too: node.id is not among peer.members"
     for member in peer.members:
         split = split_address(member.peer)
         if split is None or is_wildcard(split[0]) or not split[1]:

@@ -81,14 +81,17 @@ class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mode: Annotated[
         Literal["fsync", "buffered", "memory"],
         Meta(
-            description="when a write counts on this node. fsync: on stable storage; nothing that was answered is lost "
-            "when any minority is lost for ever, or all nodes lose power at once. buffered: written; what was answered "
+            description="when a write counts on this node. fsync: on stable storage. Nothing that was answered is lost "
+            "when any minority is lost for ever, or all nodes lose power at once. buffered: written. What was answered "
             "survives ends of processes, also of all at once, and the loss of power of a minority, whose nodes neither "
-            "vote nor lead until the leader has made them whole; when a majority loses power at once, up to about a "
-            "second of answered writes may be lost, and nobody leads. memory: in memory; what was answered survives as "
-            "long as a majority keeps running; each start makes a node recovering, so start the next one only when the "
-            "last one is whole; when a majority ends at once, or a cluster of one, everything is lost and nobody leads."
-            " Ballot, keyring and votes are synced in every mode. A failed sync ends the node in fsync and buffered"
+            "vote nor lead until the leader has made them whole. When a majority loses power at once, up to about a "
+            "second of answered writes may be lost, and nobody leads. memory: in memory. What was answered survives as "
+            "long as a majority keeps running. Each start makes a node recovering: it neither votes nor leads until "
+            "the leader has made it whole. So start the next one only when the last one is whole. When a majority ends "
+            "at once, nobody leads any more. When all end at once, or a cluster of one, everything is lost but what a "
+            "backup holds. A node that still runs has the only copy: do not stop it before you have read "
+            "what docs/runbook.md says when everything is lost. In every mode ballot, keyring and votes are synced. A "
+            "failed sync ends the node in fsync and buffered"
         ),
     ] = "fsync"
     segment_bytes: Annotated[Positive, Meta(description="size of a preallocated segment")] = 67108864

@@ -52,12 +52,12 @@ def sink_at(place: Place, *, new: bool = False) -> Sink:
 
 
 @asynccontextmanager
-async def opened(place: Place, *, new: bool = False) -> AsyncIterator[Sink]:
-    """The sink, open inside. Raises SinkError."""
+async def opened(place: Place, *, new: bool = False, reads_only: bool = False) -> AsyncIterator[Sink]:
+    """The sink, open inside; `reads_only`: to be looked at. Raises SinkError."""
     sink = sink_at(place, new=new)
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            await sink.open()
+            await (sink.look() if reads_only else sink.open())
         yield sink
     finally:
         await sink.close()
@@ -65,12 +65,12 @@ async def opened(place: Place, *, new: bool = False) -> AsyncIterator[Sink]:
 
 @asynccontextmanager
 async def all_found(places: Sequence[Place]) -> AsyncIterator[list[Found]]:
-    """Every sink with what it shows (P2). Raises SinkError."""
+    """Every sink with what it shows (P2), to be looked at: whoever writes opens it first. Raises SinkError."""
     sinks = [sink_at(place) for place in places]
     try:
         found = []
         for place, sink in zip(places, sinks, strict=True):
-            await sink.open()
+            await sink.look()
             found.append(Found(place, sink, await survey(sink)))
         yield found
     finally:

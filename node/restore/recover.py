@@ -50,7 +50,7 @@ async def recovered(
     random = SystemRandom()
     maker = RootTokenMaker(random, always=False)
     async with AsyncExitStack() as stack:
-        sink = None if place is None else await stack.enter_async_context(opened(place))
+        sink = None if place is None else await stack.enter_async_context(opened(place, reads_only=True))
         disks = stack.enter_context(folders(survivors))
         named = dict(zip((str(path) for path in survivors), disks, strict=True))
         work = Recovering(named, sink, keys.open, SystemClock(), random, on_progress)
@@ -84,6 +84,7 @@ def assessment_json(found: Assessment) -> dict[str, Any]:
         "time": rfc3339(best.time_ns),
         "lost": None if found.lost is None else list(found.lost),
         "unsure": None if found.unsure is None else list(found.unsure),
+        "left_out": found.left_out or None,
         "sources": [
             {
                 "from": one.name,

@@ -19,7 +19,7 @@ async def copied(source: Place, target: Place, on_progress: OnProgress = silent)
     """Every generation of the source is in the target, which may be new. Raises DamagedError, SinkError and its kin."""
     if source.url == target.url:
         raise RestoreError("a sink cannot be copied onto itself")
-    async with opened(source) as read, opened(target, new=True) as written:
+    async with opened(source, reads_only=True) as read, opened(target, new=True) as written:
         found = await copy(read, written, SystemClock(), SystemRandom(), on_progress)
     return [
         {
@@ -33,12 +33,18 @@ async def copied(source: Place, target: Place, on_progress: OnProgress = silent)
     ]
 
 
+async def prepared(place: Place) -> str:
+    """The sink is there, with its tables of this program, and may be used; its URL. Raises SinkError."""
+    async with opened(place, new=True) as sink:
+        return sink.url
+
+
 async def pruned(
     place: Place, generation: bytes | None, *, keep_bases: int, keep_days: int, dry: bool
 ) -> dict[str, Any]:
     """What retention does not keep of a generation is gone. Raises RestoreError, FencedError, SinkError."""
     clock = SystemClock()
-    async with opened(place) as sink:
+    async with opened(place, reads_only=dry) as sink:
         if generation is None:
             generation = newest(lines((one.generation, one.runs) for one in await survey(sink))).id
         claim = await sink.claimant(generation) or claim_of(generation, clock.wall_ns(), SystemRandom())

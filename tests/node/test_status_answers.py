@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tests.node.flow_site import Site
@@ -111,3 +113,28 @@ async def test_the_seal_status_of_an_open_node(three: Site) -> None:
 
         assert (status["type"], status["t"], status["n"], status["progress"]) == ("shamir", 1, 1, 0)
         assert (status["initialized"], status["sealed"], status["cluster_name"]) == (True, False, "flow")
+
+
+@pytest.mark.parametrize(
+    ("mode", "recovering", "said", "not_said"),
+    [
+        ("memory", False, "do not stop it before", "stop all members"),
+        ("memory", True, "stop all members", "do not stop it"),
+        ("fsync", False, "stop all members", "do not stop it"),
+    ],
+)
+async def test_the_last_whole_memory_is_not_told_to_stop(
+    three: Site, monkeypatch: pytest.MonkeyPatch, mode: str, recovering: bool, said: str, not_said: str
+) -> None:
+    """Stopping it would lose what nobody else has; a member that has it on disk, or has nothing, may be stopped."""
+    node = three.followers[0].node
+    lost = ["n2", "n3"]
+    with monkeypatch.context() as patched:
+        patched.setattr(type(node.member), "recovering_members", lost)
+        patched.setattr(node.status, "leader_id", lambda: None)
+        patched.setattr(node.member, "settings", dataclasses.replace(node.member.settings, journal_mode=mode))
+        patched.setattr(node.member.running, "recovering", recovering)
+        [sentence] = [one for one in node.status.why() if "a majority of the members lost" in one]
+
+    assert said in sentence
+    assert not_said not in sentence

@@ -10,6 +10,7 @@ Invariants that every sink keeps, held by one contract test
   S3  storing the same object twice is storing it once; another object in its place is refused
   S4  a generation is begun once; a second child of one parent only if it is asked for by name (`fork`)
   S5  what was answered is durable
+  S6  whoever only looks writes nothing
 Errors: FencedError, ConflictError, SinkRefusedError (an operator must act) and SinkError (try again later).
 """
 
@@ -110,6 +111,13 @@ class Sink(Protocol):
 
     async def open(self) -> None:
         """The sink can be used: connected, its schema there, what it promises probed. May be repeated."""
+        ...
+
+    async def look(self) -> None:
+        """The sink can be read, until `open` by nothing else: nothing is made and nothing is changed there.
+
+        A place that no sink was opened on yet shows no generation. May be repeated. Raises SinkRefusedError.
+        """
         ...
 
     async def close(self) -> None:

@@ -40,6 +40,9 @@ class MemorySink:
     async def open(self) -> None:
         """See Sink."""
 
+    async def look(self) -> None:
+        """See Sink."""
+
     async def close(self) -> None:
         """See Sink."""
 

@@ -91,9 +91,11 @@ class PostgresSink:
         self._timeout_s = timeout_s
         self._connection: Connection | None = None
         self._warned = False
+        self._reads_only = False
+        self._is_there = True
         path = f"{schema.check_name(target.schema)}, pg_temp"
         self._begin = (
-            f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path TO {path}; "
+            f"BEGIN ISOLATION LEVEL READ COMMITTED{{}}; SET LOCAL search_path TO {path}; "
             f"SET LOCAL lock_timeout = {_ms(timeout_s * 0.4)}; SET LOCAL statement_timeout = {_ms(timeout_s * 0.8)}; "
             f"SET LOCAL idle_in_transaction_session_timeout = {_ms(timeout_s * GIVEN_UP)}; "
             "SET LOCAL synchronous_commit = on"
@@ -110,15 +112,14 @@ class PostgresSink:
         return f"postgresql://{host}{f':{target.port}' if host else ''}/{target.database}"
 
     async def open(self) -> None:
-        """See Sink. Warns once if a stolen password of this role would be enough to remove the backups."""
+        """See Sink."""
+        self._reads_only, self._is_there = False, True
+        await self._run(lambda connection: schema.prepare(connection, self._target.schema))
 
-        async def work(connection: Connection) -> bool:
-            await schema.prepare(connection, self._target.schema)
-            return bool(await connection.fetchval(_MAY_BOTH))
-
-        if await self._run(work) and not self._warned:
-            self._warned = True
-            log.warning("%s: the role that stores may delete too; docs/backup.md has one that may not", self.url)
+    async def look(self) -> None:
+        """See Sink. The server itself refuses to write in a transaction of a call that follows."""
+        self._reads_only = True
+        self._is_there = await self._run(lambda connection: schema.is_there(connection, self._target.schema))
 
     async def close(self) -> None:
         """See Sink."""
@@ -144,13 +145,18 @@ class PostgresSink:
 
     async def generations(self) -> list[Generation]:
         """See Sink."""
+        if not self._is_there:
+            return []
         rows = await self._run(lambda connection: connection.fetch(f"{_GENERATIONS} ORDER BY began_ns, generation"))
         return [generation_in(row) for row in rows]
 
     async def claim(self, claim: Claim) -> Position | None:
-        """See Sink. Raises SinkRefusedError if the server does not keep what it answers (S5)."""
+        """See Sink. Raises SinkRefusedError if the server does not keep what it answers (S5).
 
-        async def work(connection: Connection) -> Position | None:
+        Warns once if a stolen password of this role would be enough to remove the backups.
+        """
+
+        async def work(connection: Connection) -> tuple[Position | None, bool]:
             if await connection.fetchval("SELECT current_setting('fsync')") != "on":
                 raise SinkRefusedError("postgresql: the server runs with fsync off: what it answers can be lost")
             await connection.fetch(_END_STUCK, self._timeout_s * GIVEN_UP)
@@ -161,12 +167,19 @@ class PostgresSink:
             if stands is None:
                 known = claim_in(await connection.fetchrow(_CLAIMANT, claim.generation))
                 raise FencedError(f"term {0 if known is None else known[0]} has claimed this sink")
-            return reach([stored_in(row) for row in await connection.fetch(_REACH, claim.generation)])
+            position = reach([stored_in(row) for row in await connection.fetch(_REACH, claim.generation)])
+            return position, not self._warned and bool(await connection.fetchval(_MAY_BOTH))
 
-        return await self._run(work)
+        position, may_both = await self._run(work)
+        if may_both:
+            self._warned = True
+            log.warning("%s: the role that stores may delete too; docs/backup.md has one that may not", self.url)
+        return position
 
     async def claimant(self, generation: bytes) -> Claim | None:
         """See Sink."""
+        if not self._is_there:
+            return None
         found = claim_in(await self._run(lambda connection: connection.fetchrow(_CLAIMANT, generation)))
         return None if found is None else Claim(generation, *found)
 
@@ -222,6 +235,8 @@ class PostgresSink:
 
     # ---- transactions
     async def _page(self, generation: bytes, after: tuple[int, int, bytes, int]) -> list[Stored]:
+        if not self._is_there:
+            return []
         rows = await self._run(lambda connection: connection.fetch(_PAGE, generation, *after, PAGE_ROWS))
         return [stored_in(row) for row in rows]
 
@@ -231,7 +246,7 @@ class PostgresSink:
         try:
             async with asyncio.timeout(self._timeout_s):
                 connection = await self._connected()
-                await connection.execute(self._begin)
+                await connection.execute(self._begin.format(", READ ONLY" if self._reads_only else ""))
                 found = await work(connection)
                 committing = True
                 if await connection.execute("COMMIT") != "COMMIT":

@@ -82,6 +82,14 @@ async def prepare(connection: asyncpg.Connection[asyncpg.Record], schema: str) -
         await connection.execute("INSERT INTO schema_version (version) VALUES ($1)", number + 1)
 
 
+async def is_there(connection: asyncpg.Connection[asyncpg.Record], schema: str) -> bool:
+    """Whether the schema can be read; nothing is made. Raises SinkRefusedError (also for an older one)."""
+    version = await _version(connection, schema)
+    if version not in {0, len(MIGRATIONS)}:
+        raise SinkRefusedError("postgresql: the schema is of an older version: its owner renews it by backup prepare")
+    return version != 0
+
+
 async def _version(connection: asyncpg.Connection[asyncpg.Record], schema: str) -> int:
     """Raises SinkRefusedError (D2)."""
     if not await connection.fetchval(_EXISTS, schema):

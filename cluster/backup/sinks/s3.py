@@ -102,6 +102,12 @@ class S3Sink:
             self._warned = True
             log.warning("%s: the keys that store may delete too; docs/backup.md has a policy without", self.url)
 
+    async def look(self) -> None:
+        """See Sink. Keys that may only read are enough."""
+        async with self._call():
+            if await self._marked() is None:
+                await self._bucket.names("generations/log")  # says so if there is no such bucket
+
     async def close(self) -> None:
         """See Sink."""
         self._log = None
@@ -195,9 +201,7 @@ class S3Sink:
 
         Raises SinkRefusedError.
         """
-        found = await self._bucket.read(MARK, bytes_max=OBJECT_BYTES_MAX)
-        if found not in {None, MARK_TEXT}:
-            raise SinkRefusedError("s3: this place holds something else, or backups of another format")
+        found = await self._marked()
         try:
             again = [await self._bucket.create(MARK, MARK_TEXT) for _ in range(2)]
         except SinkRefusedError:
@@ -208,6 +212,13 @@ class S3Sink:
             raise SinkRefusedError(
                 "s3: the server ignores If-None-Match: it cannot keep a backup that several nodes write"
             )
+
+    async def _marked(self) -> bytes | None:
+        """The mark of a place of ours; None: nothing is there. Raises SinkRefusedError."""
+        found = await self._bucket.read(MARK, bytes_max=OBJECT_BYTES_MAX)
+        if found not in {None, MARK_TEXT}:
+            raise SinkRefusedError("s3: this place holds something else, or backups of another format")
+        return found
 
     async def _written(self, generation: bytes) -> Log:
         """The log of the generation, as it was read by the last call that went well, or read now."""

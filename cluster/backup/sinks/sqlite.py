@@ -74,6 +74,12 @@ class SqliteSink:
             self._thread = ThreadPoolExecutor(1, "backup-sqlite")
         await self._in_thread(self._opened)
 
+    async def look(self) -> None:
+        """See Sink. Raises SinkRefusedError where there is no file."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "backup-sqlite")
+        await self._in_thread(self._looked_at)
+
     async def close(self) -> None:
         """See Sink."""
         thread, self._thread = self._thread, None
@@ -183,6 +189,8 @@ class SqliteSink:
 
     # ---- in the thread
     def _opened(self) -> None:
+        if self._file is not None and self._file.reads_only:
+            self._shut()
         if self._file is not None:
             try:
                 return self._file.check()
@@ -190,6 +198,10 @@ class SqliteSink:
                 self._shut()
         self._file = OpenFile(self._path, self._timeout_s)
         return None
+
+    def _looked_at(self) -> None:
+        self._shut()
+        self._file = OpenFile(self._path, self._timeout_s, reads_only=True)
 
     def _shut(self) -> None:
         file, self._file = self._file, None

@@ -8,6 +8,7 @@ Invariants
       file that was removed or replaced under an open connection takes nothing more
   F3  no descriptor of the file is closed beside SQLite's own: that would end this process's locks on it
   F4  a schema of a newer program is refused and not touched
+  F5  whoever only reads makes no file and no table; a file without tables reads as an empty one
 Source: sqlite.org, "Write-Ahead Logging", "How To Corrupt An SQLite Database File" (2.2), "Result and Error Codes".
 """
 
@@ -18,6 +19,7 @@ import os
 import sqlite3
 import stat
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from .base import SinkError, SinkRefusedError
 
@@ -73,27 +75,44 @@ _REFUSED = {
 class OpenFile:
     """See the module's paragraph. To be used by the thread that made it."""
 
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        """Raises SinkError, SinkRefusedError."""
+    def __init__(self, path: Path, timeout_s: float, *, reads_only: bool = False) -> None:
+        """`reads_only`: see F5. Raises SinkError, SinkRefusedError."""
         self._path = path
+        self.reads_only = reads_only
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mknod(path, stat.S_IFREG | 0o600)  # leaves no descriptor to close (F3)
+            if not reads_only:
+                with contextlib.suppress(FileExistsError):
+                    os.mknod(path, stat.S_IFREG | 0o600)  # leaves no descriptor to close (F3)
             self._place = _place_of(path)
         except OSError as error:
             raise SinkRefusedError(f"sqlite: the file cannot be opened ({error.strerror})") from None
         try:
-            self.connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
+            self.connection = _connected(path, timeout_s)
         except sqlite3.Error as error:
             raise classified(error) from None
         try:
-            _prepare(self.connection)
+            if reads_only:
+                self._prepare_to_read()
+            else:
+                _prepare(self.connection)
             self.check()
         except BaseException as error:
             self.close()
             if isinstance(error, sqlite3.Error):
                 raise classified(error) from None
             raise
+
+    def _prepare_to_read(self) -> None:
+        """Nothing is written (F5). Raises SinkRefusedError, sqlite3.Error."""
+        _harden(self.connection)
+        version = _check_version(self.connection)
+        if version == 0:  # an empty file is read as the empty tables that it may get
+            self.connection.close()
+            self.connection = sqlite3.connect(":memory:", isolation_level=None)
+            _migrate(self.connection)
+        elif version != len(MIGRATIONS):
+            raise SinkRefusedError("sqlite: the file is of an older version: a node, or backup prepare, renews it")
+        self.connection.execute("PRAGMA query_only = ON")
 
     def check(self) -> None:
         """The path still names the file that is open (F2). Raises SinkError, SinkRefusedError."""
@@ -145,17 +164,31 @@ def _check_own(status: os.stat_result) -> None:
         raise SinkRefusedError("sqlite: the file, or what SQLite keeps beside it, belongs to another user")
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    """The schema is this program's, and commits are durable. Raises SinkRefusedError, sqlite3.Error."""
+def _connected(path: Path, timeout_s: float) -> sqlite3.Connection:
+    """A connection to the file, which is there: SQLite makes none. Raises sqlite3.Error."""
+    name = quote(os.fsencode(path.absolute()))
+    return sqlite3.connect(f"file:{name}?mode=rw", uri=True, timeout=timeout_s, isolation_level=None)
+
+
+def _harden(connection: sqlite3.Connection) -> None:
     for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """The schema is this program's, and commits are durable. Raises SinkRefusedError, sqlite3.Error."""
+    _harden(connection)
     _check_version(connection)
     if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
         raise SinkRefusedError("sqlite: the file's disk cannot hold a write-ahead log")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
-    if _check_version(connection) == len(MIGRATIONS):
-        return
+    if _check_version(connection) != len(MIGRATIONS):
+        _migrate(connection)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Raises SinkRefusedError, sqlite3.Error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         for number in range(_check_version(connection), len(MIGRATIONS)):

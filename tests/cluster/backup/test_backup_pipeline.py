@@ -178,6 +178,65 @@ async def test_a_refusal_is_shouted_once_and_not_hammered(
     assert asked == [True] * 5
 
 
+def refusing(history: History, monkeypatch: pytest.MonkeyPatch) -> tuple[WiredSource, Broken, Any]:
+    """A pipeline whose first attempt is refused, and whose next one is a long time away."""
+    monkeypatch.setattr(retry, "delay_s", lambda *_args, **_options: 3600.0)
+    source, sink = WiredSource(history.node), Broken()
+    sink.before = [SinkRefusedError("the role may not write")]
+    return source, sink, pipeline_of(source, sink)
+
+
+async def test_a_refused_sink_is_looked_at_again_when_somebody_asks(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before; whoever mended a grant need not wait for the pause to end."""
+    _, sink, pipeline = refusing(history, monkeypatch)
+    asked: list[int] = []
+
+    def done() -> bool:
+        if pipeline.standing.retry_s is not None and not asked:
+            asked.append(len(sink.calls))
+            pipeline.ask_base()
+        return bool(asked) and pipeline.standing.confirmed is not None
+
+    await run_until(pipeline, done)
+    assert asked == [2]  # a claim and one store
+    assert (pipeline.standing.error, pipeline.standing.retry_s) == ("", None)
+    assert await pipeline.is_written(0.0)
+
+
+async def test_a_refused_sink_is_not_looked_at_again_when_nobody_asks(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin: turns go by, and the pause goes on."""
+    _, sink, pipeline = refusing(history, monkeypatch)
+    turns = iter(range(500))
+    await run_until(pipeline, lambda: next(turns) == 499)
+
+    assert (len(sink.calls), pipeline.standing.error) == (2, "the role may not write")
+    assert not await pipeline.is_written(0.0)
+
+
+async def test_a_pause_ends_with_the_claim_and_the_error_with_it(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes no longer has no error to tell of."""
+    from cluster.backup import pipeline as room
+
+    monkeypatch.setattr(room, "IDLE_S", 0.0)
+    source, _, pipeline = refusing(history, monkeypatch)
+    seen: list[str] = []
+
+    def done() -> bool:
+        if pipeline.standing.error and not seen:
+            seen.append(pipeline.standing.error)
+            source.lives = None
+        return bool(seen) and not pipeline.standing.error
+
+    await run_until(pipeline, done)
+    assert seen == ["the role may not write"]
+
+
 async def test_nothing_is_sent_without_a_claim(history: History) -> None:
     """A follower waits."""
     source = WiredSource(history.node)

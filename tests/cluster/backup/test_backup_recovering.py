@@ -9,6 +9,8 @@ import pytest
 from cluster.backup.chain import RestoreError
 from cluster.backup.recovering import Recovering, Source, judged
 from cluster.backup.renew import Wish
+from cluster.backup.sinks.base import Generation
+from cluster.backup.sinks.memory import MemorySink
 from cluster.backup.survivor import committed_of, following, read_survivor
 from cluster.errors import NotInitialisedError, WrongKeyError
 from cluster.files import KEYRING, read_bootstrap, read_file
@@ -98,9 +100,9 @@ def opens(members: Members) -> Any:
     return lambda envelope: open_envelope(bytearray(members._root_key), envelope)
 
 
-def recovering(members: Members, *names: str, open_with: Any = None) -> Recovering:
+def recovering(members: Members, *names: str, open_with: Any = None, sink: Any = None) -> Recovering:
     disks: dict[str, Disk] = {name: SystemDisk(members.place(name)) for name in names}
-    return Recovering(disks, None, open_with or opens(members), SystemClock(), SystemRandom())
+    return Recovering(disks, sink, open_with or opens(members), SystemClock(), SystemRandom())
 
 
 async def test_a_survivor_has_what_was_acknowledged(written: Members, tmp_path: Path) -> None:
@@ -134,6 +136,24 @@ async def test_a_new_line_begins_in_another_folder(written: Members, tmp_path: P
     assert bootstrap.generation == done["generation"] != assessment.best.generation
     assert all(state.get(Table.ENTRY, key) is not None for key in written.written)
     assert {key for key, _, _ in state.items(Table.MEMBER)} == {b"n1"}
+
+
+async def test_a_sink_that_cannot_be_gone_on_from_is_named(written: Members) -> None:
+    """An empty one and a foreign one, each with its reason; without a sink nothing is said."""
+    await written.stop("n1", "n2", "n3")
+    empty, foreign = MemorySink(), MemorySink()
+    await foreign.begin(Generation(b"generation-other", b"", 0, 1))
+    said = []
+    for sink in (None, empty, foreign):
+        work = recovering(written, "n1", sink=sink)
+        said.append((await work.assess()).left_out)
+        work.wipe()
+
+    assert said == [
+        "",
+        "memory: was not used: nothing is stored there",
+        "memory: was not used: what it holds is not of the folders' line of history",
+    ]
 
 
 async def test_a_log_with_a_broken_end_is_used_up_to_there(written: Members) -> None:

@@ -1,4 +1,4 @@
-"""What every sink promises, S1 to S5, each with what it refuses: one test for all of them."""
+"""What every sink promises, S1 to S6, each with what it refuses: one test for all of them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cluster.backup.sinks.base import (
     Position,
     Sink,
     SinkError,
+    SinkRefusedError,
     Stored,
     stored_of,
 )
@@ -545,3 +546,41 @@ async def test_a_cancelled_call_leaves_the_sink_usable(sink: Sink) -> None:
     await stored(sink, one)
 
     assert await hashes(sink) == [base[1].hash, one[1].hash]
+
+
+# ---- S6
+async def test_whoever_looks_sees_what_is_stored(place: Place) -> None:
+    """All that a restore reads; and may write once it opened the sink."""
+    writer, reader = place(), place()
+    await writer.open()
+    await begun(writer)
+    base, one, two = chain(2)
+    await stored(writer, base, one)
+
+    await reader.look()
+
+    assert await reader.generations() == [LINE]
+    assert await hashes(reader) == [base[1].hash, one[1].hash]
+    assert [await reader.read(GENERATION, found) for found in await listed(reader)] == [base[0], one[0]]
+    assert await reader.claimant(GENERATION) == CLAIM
+    await reader.open()
+    await stored(reader, two)
+    assert await hashes(writer) == [base[1].hash, one[1].hash, two[1].hash]
+
+
+async def test_a_place_where_nothing_is_yet_shows_nothing(place: Place) -> None:
+    """Or it is said that there is no such place; either way the first to open it finds it new."""
+    reader, writer = place(), place()
+    try:
+        await reader.look()
+    except SinkRefusedError as error:
+        assert "cannot be opened" in str(error)  # noqa: PT017 - one of two answers
+    else:
+        assert await reader.generations() == []
+        assert await listed(reader) == []
+        assert await reader.claimant(GENERATION) is None
+    await writer.open()
+    await begun(writer)
+    await reader.look()
+
+    assert await reader.generations() == [LINE]

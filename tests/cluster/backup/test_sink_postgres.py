@@ -406,12 +406,15 @@ async def test_the_role_of_prune_deletes_and_does_not_store(owned: dict[str, Sin
 async def test_a_role_that_stores_and_deletes_is_warned_about_once(
     postgres: Server, schema: str, owned: dict[str, Sink], caplog: pytest.LogCaptureFixture, name: str, warnings: int
 ) -> None:
-    """A role that does one of the two is as it should be."""
+    """When it claims, not when it looks. A role that does one of the two is as it should be."""
     sink = owned.get(name) or open_sink(postgres.socket_url(name, schema=schema))
     caplog.clear()
 
+    await sink.look()
     await sink.open()
-    await sink.open()
+    assert "may delete" not in caplog.text
+    for _ in range(2):
+        await sink.claim(CLAIM)
 
     assert len([record for record in caplog.records if "may delete" in record.message]) == warnings
     await sink.close()
@@ -434,6 +437,80 @@ async def test_a_role_that_may_not_make_the_schema_is_refused(postgres: Server) 
 async def test_a_name_of_a_role_is_quoted(postgres: Server) -> None:
     """Whatever it is called."""
     assert 'TO "a""b; DROP";' in grants_sql('a"b; DROP')
+
+
+async def as_owner(server: Server, database: str, statements: str) -> None:
+    connection = await asyncpg.connect(
+        host=str(server.folder), port=server.port, user="keeper", database=database, password=""
+    )
+    try:
+        await connection.execute(statements)
+    finally:
+        await connection.close()
+
+
+async def test_the_steps_of_the_manual_lead_to_a_role_that_only_appends(postgres: Server) -> None:
+    """An owner that is no superuser makes the tables and gives the rights; the nodes store, and only prune removes."""
+    for name in ("keeper", "nodes", "pruner"):
+        await role(postgres, name)
+    await postgres.sql("CREATE DATABASE steps OWNER keeper")
+    await postgres.sql("REVOKE ALL ON DATABASE steps FROM PUBLIC")
+    await postgres.sql("GRANT CONNECT ON DATABASE steps TO nodes, pruner")
+    urls = {name: postgres.socket_url(name).replace("/postgres?", "/steps?") for name in ("keeper", "nodes", "pruner")}
+    sinks = {name: open_sink(url) for name, url in urls.items()}
+
+    with pytest.raises(SinkRefusedError):
+        await sinks["nodes"].open()
+    await sinks["keeper"].open()
+    with pytest.raises(SinkRefusedError, match="the role may not do this"):
+        await sinks["nodes"].look()
+    await as_owner(postgres, "steps", grants_sql("nodes") + grants_sql("pruner", prune=True))
+
+    await ready(sinks["nodes"])
+    await send(sinks["nodes"])
+    every = [one async for one in sinks["nodes"].objects(GENERATION)]
+    with pytest.raises(SinkRefusedError, match="may not delete"):
+        await sinks["nodes"].remove(CLAIM, every)
+    await sinks["pruner"].open()
+    await sinks["pruner"].claim(CLAIM)
+    await sinks["pruner"].remove(CLAIM, every[:1])
+    await sinks["keeper"].look()
+    assert [one async for one in sinks["keeper"].objects(GENERATION)] == every[1:]
+    for sink in sinks.values():
+        await sink.close()
+    await postgres.sql("DROP DATABASE steps (FORCE)")
+
+
+# ---- looking
+async def test_looking_makes_no_schema(postgres: Server, schema: str) -> None:
+    """Nor may anything be written then; opening makes it."""
+    asked = f"SELECT count(*) FROM pg_namespace WHERE nspname = '{schema}'"
+    sink = open_sink(postgres.socket_url(schema=schema))
+
+    await sink.look()
+
+    assert await sink.generations() == []
+    assert await postgres.sql(asked) == [(0,)]
+    await sink.open()
+    await sink.look()
+    with pytest.raises(SinkError, match="read-only"):
+        await sink.begin(LINE)
+    assert await sink.generations() == []
+    assert await postgres.sql(asked) == [(1,)]
+    await sink.close()
+
+
+async def test_looking_at_a_schema_of_another_version_is_refused(
+    postgres: Server, schema: str, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older one is renewed by whoever opens it, never by whoever looks."""
+    monkeypatch.setattr("cluster.backup.sinks.postgres_schema.MIGRATIONS", (*MIGRATIONS, "SELECT 1"))
+    with pytest.raises(SinkRefusedError, match="backup prepare"):
+        await sink.look()
+    await postgres.sql(f"INSERT INTO {schema}.schema_version VALUES (99)")
+
+    with pytest.raises(SinkRefusedError, match="another version"):
+        await sink.look()
 
 
 # ---- migrations

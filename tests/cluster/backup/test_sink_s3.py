@@ -402,6 +402,23 @@ async def test_keys_that_may_only_read_do_not_make_a_place(s3: Server, prefix: s
         await open_sink(s3.url(prefix), password=READER).open()
 
 
+async def test_looking_asks_and_sends_nothing(through: Any, direct: Any, front: Front) -> None:
+    """Neither a mark nor a removal to try it; not at a new place either."""
+    await through.look()
+    assert await through.generations() == []
+    await ready(direct)
+    await through.look()
+
+    assert await through.generations() == [LINE]
+    assert {request.split()[0] for request in front.seen} <= {"GET", "HEAD"}
+
+
+async def test_a_bucket_that_is_not_there_is_no_empty_one(s3: Server) -> None:
+    """Whoever looks at the wrong one is told."""
+    with pytest.raises(SinkError):
+        await open_sink(s3.url("x").replace("s3://", "s3://not-", 1), password=KEYS).look()
+
+
 async def test_keys_that_may_not_delete_hide_nothing(through: Any, front: Front, caplog: Any) -> None:
     """The removal is refused as a whole; what was named is still there."""
     front.on_request = answering(lambda request: request.method == "DELETE", 403)

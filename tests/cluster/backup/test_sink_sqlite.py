@@ -455,3 +455,49 @@ def test_an_error_says_whether_it_helps_to_try_again(code: int | None, kind: typ
     assert type(found) is kind
     assert words in str(found)
     assert "row data" not in str(found)
+
+
+# ---- looking
+async def test_looking_makes_no_file(path: Path, tmp_path: Path, make: Callable[..., SqliteSink]) -> None:
+    """It says that there is none."""
+    with pytest.raises(SinkRefusedError, match="No such file"):
+        await make().look()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_looking_leaves_an_empty_file_empty(path: Path, make: Callable[..., SqliteSink]) -> None:
+    """It reads as a sink of which nobody began anything."""
+    path.touch(0o600)
+    sink = make()
+    await sink.look()
+
+    assert await sink.generations() == []
+    assert await sink.claimant(GENERATION) is None
+    await sink.close()
+    assert path.read_bytes() == b""
+
+
+async def test_whoever_looks_cannot_write(path: Path, make: Callable[..., SqliteSink]) -> None:
+    """SQLite itself refuses; opening the sink changes that."""
+    sink = await ready(make())
+    await sink.look()
+    with pytest.raises(SinkError):
+        await sink.begin(LINE._replace(generation=b"generation-other"))
+
+    await sink.open()
+    assert await sink.generations() == [LINE]
+    await sink.begin(LINE._replace(generation=b"generation-other"))
+
+    assert len(await sink.generations()) == 2
+
+
+async def test_looking_at_a_file_of_an_older_program_is_refused(
+    path: Path, make: Callable[..., SqliteSink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renewing it is for whoever opens it."""
+    await (await ready(make())).close()
+    monkeypatch.setattr("cluster.backup.sinks.sqlite_file.MIGRATIONS", (*MIGRATIONS, ("SELECT 1",)))
+
+    with pytest.raises(SinkRefusedError, match="older"):
+        await make().look()

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster import open_sink
+from cluster import grants_sql, open_sink
 from node.cli.backup_options import generation_of, time_of
 from node.cli.backup_progress import line_of, watcher
 from node.cli.failures import LocalError
+from node.cli.operator_recover import _assessed
 from node.restore.keys import Keys
 from node.restore.places import Place
 from node.restore.wanted import WantedError, expected_of, of_words
@@ -136,6 +137,10 @@ def test_a_password_in_a_url_is_refused_without_repeating_it(run: Any, url: str)
         (["backup", "restore", "--from", "memory:", "--path", "secret/a"], "-out FILE"),
         (["backup", "copy", "--from", "memory:", "--from", "memory:", "--to", "memory:"], "one sink"),
         (["backup", "prune"], "one sink"),
+        (["backup", "prepare"], "--to"),
+        (["backup", "grants"], "--role"),
+        (["backup", "grants", "--role", ""], "name the role"),
+        (["backup", "grants", "--role", "a", "--schema", "A b"], "small letters"),
         (["operator", "recover"], "--survivor"),
         (["dev", "-restore"], "needs -data DIR"),
     ],
@@ -155,6 +160,37 @@ def test_a_file_that_is_not_there_is_not_made(run: Any, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "no such file" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sink_is_prepared_by_its_owner(run: Any, tmp_path: Path) -> None:
+    """Twice is once; then it is an empty sink."""
+    url = f"sqlite://{tmp_path}/new.db"
+    results = [run("backup", "prepare", "-to", url) for _ in range(2)]
+
+    assert [(one.exit_code, "can be used" in one.stderr) for one in results] == [(0, True)] * 2
+    assert "nothing is stored" in run("backup", "list", "--from", url).stdout
+
+
+@pytest.mark.parametrize(("words", "deletes"), [([], False), (["-prune"], True)])
+def test_grants_prints_what_a_role_needs(run: Any, words: list[str], deletes: bool) -> None:
+    """Either storing or deleting, never both; in the schema that is named."""
+    result = run("backup", "grants", "-role", "Nodes", "-schema", "mine", *words)
+
+    assert result.exit_code == 0
+    assert result.stdout == grants_sql("Nodes", prune=bool(words), schema="mine")
+    assert ("GRANT DELETE ON mine.objects" in result.stdout) == deletes
+    assert ("GRANT INSERT ON mine.generations, mine.objects" in result.stdout) != deletes
+
+
+def test_a_sink_that_recover_leaves_out_is_named() -> None:
+    """In a sentence, before anybody says yes; otherwise nothing is said."""
+    found = {
+        "from": "/n1", "index": 4, "time": "then", "sources": [], "lost": None, "unsure": None,
+        "left_out": "sqlite:///b.db was not used: nothing is stored there",
+    }  # fmt: skip
+
+    assert "sqlite:///b.db was not used: nothing is stored there." in _assessed(found)
+    assert "not used" not in _assessed(found | {"left_out": None})
 
 
 def test_an_empty_sink_is_said_to_be_empty(run: Any, tmp_path: Path) -> None:
@@ -217,3 +253,29 @@ def test_trigger_names_a_sink(api: Any, run: Any) -> None:
     run("backup", "trigger", "--sink", "main")
 
     assert api.requests[-1].body == {"sink": "main"}
+
+
+def test_what_nobody_knows_is_not_shown_as_nothing(api: Any, run: Any) -> None:
+    """A sink without a known writer: no lag, the sentence, and 2; a sink that holds all has zeros, and 0."""
+    row = {"sink": "main", "index": 7, "lag_entries": None, "lag_s": None, "error": "no leader is known"}
+    api.answers["GET /v1/strongroom/backup/status"] = (200, {"data": {"sinks": [row]}})
+    unknown = run("backup", "status")
+    row = {"sink": "main", "index": 7, "lag_entries": 0, "lag_s": 0.0, "error": ""}
+    api.answers["GET /v1/strongroom/backup/status"] = (200, {"data": {"sinks": [row]}})
+    known = run("backup", "status")
+
+    assert (unknown.exit_code, known.exit_code) == (2, 0)
+    assert unknown.stdout.splitlines()[2].split("    ")[0] == "main"
+    assert unknown.stdout.count("not known") == 2
+    assert "not known" not in known.stdout
+
+
+def test_a_trigger_that_was_refused_is_no_success(api: Any, run: Any) -> None:
+    """The sentence of the server, and an exit code."""
+    sentence = "the backup sink main is not being written: the role may not write; it is tried again in 40 s"
+    api.answers["PUT /v1/strongroom/backup/trigger"] = (400, {"errors": [sentence]})
+    result = run("backup", "trigger")
+
+    assert result.exit_code != 0
+    assert sentence in result.stderr
+    assert "Success" not in result.stdout + result.stderr

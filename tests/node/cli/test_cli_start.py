@@ -189,6 +189,19 @@ def test_config_validate_is_an_exit_code(run, tmp_path):
     assert len(bad.stderr.splitlines()) > 2
 
 
+def test_a_missing_file_is_named_before_anything_starts(run, built, tmp_path):
+    """By `config validate` and by `server`, with its key; neither starts a node."""
+    config = tmp_path / "n1.toml"
+    files = f'tls_cert_file = "{tmp_path}/absent.pem"\ntls_key_file = "{tmp_path}/absent.key"\n'
+    config.write_text(f'profile = "dev"\n[node]\nid = "n1"\ndata_dir = "{tmp_path}"\n[api]\n{files}')
+    for words in (("config", "validate"), ("server",)):
+        result = run(*words, f"-config={config}")
+
+        assert result.exit_code != 0
+        assert f"api: tls_key_file: {tmp_path}/absent.key cannot be read: No such file or directory" in result.stderr
+    assert built == []
+
+
 def test_config_show_names_sources_and_hides_secrets(run):
     """As a table and as JSON."""
     sinks = '[{"name":"a","url":"postgresql://u:planted@h/db?x=planted","password":"planted"}]'
