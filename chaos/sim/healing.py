@@ -76,7 +76,11 @@ class Healing:
         return sorted(self.world.rng.sample(whole, quorum), key=lambda member: member.number)
 
     def _whole(self, member: SimMember) -> bool:
-        recovering = member.replica is not None and member.replica.recovering
+        if member.replica is not None:
+            recovering = member.replica.recovering
+        else:  # it may have ended before the end of its recovery was durable
+            found = read_ballot(member.disk)
+            recovering = found is not None and found[1].recovering
         return not recovering and member.rotten_below is None and member.number not in self.checks.disks.lost_at
 
     # ---- those that do not heal

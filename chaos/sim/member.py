@@ -234,7 +234,10 @@ class SimMember(SimProcess):
         self.guard(self.replica.transfer_leadership)
         self.writer.finish()
         if mode == BUFFERED:
-            mark_stopped(self.disk)
+            try:
+                mark_stopped(self.disk)
+            except OSError:  # as cluster/member.py: no mark, and the next life of another boot is recovering
+                self.checks.disks.harmed.add(self.number)
         self.crash("stop")
         if power and not self.alive:
             self.boots += 1

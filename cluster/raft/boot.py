@@ -17,7 +17,6 @@ Source: Raft thesis 3.8, 5.1; journal/modes.py.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -98,12 +97,8 @@ def _recover(disk: Disk, former: Ballot, segment_bytes: int) -> Recovered:
 
 
 def mark_stopped(disk: Disk) -> None:
-    """The stop was clean: the whole log is on stable storage, and nobody writes it any more. Durable.
-
-    A disk that does not take the mark, because it is full, leaves none: the next life is recovering, which is safe.
-    """
-    with contextlib.suppress(OSError):
-        _change(disk, stopped)
+    """The stop was clean: the whole log is on stable storage, and nobody writes it any more. Durable."""
+    _change(disk, stopped)
 
 
 def mark_lost(disk: Disk) -> None:
