@@ -52,9 +52,9 @@ class HotReads:
             return None
         judge = self._judge
         now_ns = judge.now()
-        if not judge.may_read(state, token, path, now_ns, address):
-            return None
         try:
+            if not judge.may_read(state, token, path, now_ns, address):
+                return None
             data = current_json(self._of(mount, state, now_ns), path[len(mount.mount_path) + len(DATA) :])
         except (Refusal, DamagedError):
             return None

@@ -86,15 +86,16 @@ def match(data: bytes) -> Hot | None:
         return None
     if path[0] in b"./" or path[-1] == b"/"[0] or b"//" in path or b"/." in path:
         return None
-    host = token = b""
+    host: bytes | None = None
+    token: bytes | None = None
     for line in lines[1:-2]:
-        name, _, value = line.partition(b": ")
-        kind = HEADERS.get(name)
+        name, colon, value = line.partition(b": ")
+        kind = HEADERS.get(name) if colon else None
         if kind == ANY:
             continue
-        if kind == TOKEN and not token:
+        if kind == TOKEN and token is None:  # one that came empty came, too
             token = value
-        elif kind == HOST and not host:
+        elif kind == HOST and host is None:
             host = value
         elif kind != KEEP or value.lower() != b"keep-alive":
             return None
