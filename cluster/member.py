@@ -13,7 +13,6 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 import os
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
     from .keyring.seal import Unsealed
     from .links.messages import Call
     from .raft.boot import Opened
-    from .seams import Clock, Random
+    from .seams import Clock, Disk, Random
     from .state.machine import State
 
 log = logging.getLogger("strongroom.member")
@@ -334,16 +333,18 @@ class Member(Serving):
 
     async def seal(self, *, by_operator: bool) -> None:
         """Hand over, stop, wipe keys and state; with `by_operator`, durably until shares are given (M1)."""
-        await self._leave()
-        if by_operator:
-            found = read_ballot(self.disk)
-            if found is not None:
-                write_ballot(
-                    self.disk, found[0] + 1, msgspec.structs.replace(found[1], sealed_by_operator=True)
-                )
-        if self.links is not None:
-            self.links.drop_all()
-        self.on_sealed()
+        try:
+            await self._leave()
+            if by_operator:
+                found = read_ballot(self.disk)
+                if found is not None:
+                    write_ballot(
+                        self.disk, found[0] + 1, msgspec.structs.replace(found[1], sealed_by_operator=True)
+                    )
+        finally:  # the keys are gone, whatever the disk says: all around hear of it
+            if self.links is not None:
+                self.links.drop_all()
+            self.on_sealed()
 
     async def _leave(self) -> None:
         replica = self.replica
@@ -352,25 +353,47 @@ class Member(Serving):
         self._sealing = True
         try:
             await self.hand_over()
-            self.replica = None
-            self._stop_timer()
+        finally:
+            try:
+                self._end(replica)
+            finally:
+                self._sealing = False
+
+    def _end(self, replica: Replica) -> None:
+        """No replica, no keys, no state, whatever proposals, reads and the disk say (M1)."""
+        self.replica = None
+        self._stop_timer()
+        try:
             replica.lose_proposals()
             replica.refuse_all_reads()
             self._close_writer()
+        finally:
             replica.sealer.wipe()
             if self.unsealed is not None:
                 self.unsealed.wipe()
                 self.unsealed = None
             self.values = None
-        finally:
-            self._sealing = False
 
     def _close_writer(self) -> None:
-        """The journal is written, as far as that could be; a buffered one is marked as whole."""
-        writer, self._writer, self._child = self._writer, None, None
-        if writer is not None and writer.close() and self.settings.journal_mode == BUFFERED:
-            with contextlib.suppress(OSError):  # then the next life, of another boot, is recovering
-                mark_stopped(self.disk)
+        """The journal is written, as far as that could be; a buffered one is marked as whole, or as lost."""
+        writer, child, self._writer, self._child = self._writer, self._child, None, None
+        if writer is None:
+            return
+        whole = writer.close()
+        if self.settings.journal_mode != BUFFERED:
+            return
+        if whole:
+            self._mark("stopped", mark_stopped)  # else the next life, of another boot, is recovering
+        elif child is not None and child.write_failed:
+            log.error("the journal's last sync failed: the next life of this node is recovering")
+            self._mark("lost", mark_lost)
+
+    def _mark(self, word: str, mark: Callable[[Disk], None]) -> None:
+        try:
+            mark(self.disk)
+        except (OSError, DamagedError) as error:  # a disk that takes nothing at all: its peers know, too
+            why = error.strerror if isinstance(error, OSError) else error
+            log.critical("the journal could not be marked as %s: %s", word, why)
 
     def _callbacks(self) -> Callbacks:
         return dataclasses.replace(super()._callbacks(), on_failed=self._journal_failed)
@@ -378,8 +401,7 @@ class Member(Serving):
     def _journal_failed(self, why: str) -> None:
         """M3. What a buffered journal counted as durable may be gone with the write that failed."""
         if self.settings.journal_mode == BUFFERED and self._child is not None and self._child.write_failed:
-            with contextlib.suppress(OSError, DamagedError):  # a disk that takes nothing at all: its peers know, too
-                mark_lost(self.disk)
+            self._mark("lost", mark_lost)
         self._fatal(f"the journal failed: {why}")
 
     async def _on_call(self, peer: str, proven: bool, call: Call, certificate: bytes) -> bytes:

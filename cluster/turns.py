@@ -190,6 +190,12 @@ class Turns:
         replica = self.replica
         if replica is None:
             return
+        try:
+            self._meet(replica, peer, hello)
+        except (FatalError, Exception) as error:  # noqa: BLE001 - M3
+            self._mistake(error)
+
+    def _meet(self, replica: Replica, peer: str, hello: Hello) -> None:
         replica.log.remember(peer, incarnation=hello.incarnation)
         whole = not replica.recovering
         another_life = replica.meet((hello.known_term, hello.known_index), hello.known_incarnation)

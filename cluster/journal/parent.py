@@ -277,6 +277,7 @@ class ChildWriter:
         status = self._wait(_CLOSE_WAIT_S)
         for sock in self._sockets:
             sock.close()
+        self.write_failed = status > 0
         return status == 0
 
     def _stop(self) -> None:

@@ -6,12 +6,14 @@ shown by test_journal_modes.py, over a disk that loses it.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster.errors import DamagedError
 from cluster.journal.ballot import read_ballot
 from cluster.seams import SystemDisk
 from tests.cluster.members import Members, members, until
@@ -119,6 +121,44 @@ async def test_a_failed_write_of_a_buffered_journal_makes_the_next_life_recoveri
 
         assert found is not None
         assert found[1].recovering is True
+
+
+@pytest.mark.parametrize(("status", "recovering"), [(5, True), (-9, False), (0, False)])
+async def test_a_last_sync_that_fails_at_a_clean_stop_makes_the_next_life_recovering(
+    tmp_path: Path, status: int, *, recovering: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one before it does; its twins: a writer that was only killed, and one that ended well."""
+    async with members(tmp_path, "buffered", 1) as cluster:
+        await cluster.write(3)
+        child = cluster.up["n1"]._child
+        assert child is not None
+        ended = child._wait
+        monkeypatch.setattr(child, "_wait", lambda timeout_s: (ended(timeout_s), status)[1])
+        await cluster.stop("n1")
+        found = read_ballot(SystemDisk(cluster.place("n1")))
+
+        assert found is not None
+        assert (found[1].recovering, found[1].clean_stop) == (recovering, status == 0)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), DamagedError("no ballot opens")])
+async def test_a_mark_that_no_disk_takes_is_said(
+    tmp_path: Path, error: Exception, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the stop goes on."""
+
+    def fails(_disk: object) -> None:
+        raise error
+
+    async with members(tmp_path, "buffered", 1) as cluster:
+        await cluster.write(3)
+        member = cluster.up.pop("n1")
+        monkeypatch.setattr("cluster.member.mark_stopped", fails)
+        with caplog.at_level(logging.CRITICAL, "strongroom.member"):
+            await member.stop()
+
+        assert (member.unsealed, member.replica) == (None, None)
+        assert "could not be marked as stopped" in caplog.text
 
 
 # ---- memory

@@ -111,6 +111,31 @@ async def test_a_start_that_fails_leaves_no_keys(tmp_path: Path) -> None:
         assert (member.sealed, member.starting) == (True, False)
 
 
+@pytest.mark.parametrize("by_operator", [False, True])
+@pytest.mark.parametrize("what", ["hand_over", "_close_writer"])
+async def test_a_seal_whose_journal_or_hand_over_fails_leaves_no_keys(
+    tmp_path: Path, what: str, *, by_operator: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And all around hear that it is sealed."""
+    async with running(tmp_path) as (member, _):
+        unsealed, writer, sealed = member.unsealed, member._writer, []
+        assert unsealed is not None
+        assert writer is not None
+        member.on_sealed = lambda: sealed.append(True)
+
+        def fails() -> None:
+            raise DamagedError("the ballot cannot be read")
+
+        monkeypatch.setattr(member, what, fails)
+        with pytest.raises(DamagedError):
+            await member.seal(by_operator=by_operator)
+        writer.close()
+
+        assert not any(unsealed.root_key)
+        assert (member.unsealed, member.replica, member.values, sealed) == (None, None, None, [True])
+        assert member._sealing is False
+
+
 async def test_a_seal_by_an_operator_is_remembered_until_shares_are_given(tmp_path: Path) -> None:
     """Over restarts; an ordinary stop is no seal."""
     async with running(tmp_path) as (member, root_key):
@@ -252,6 +277,23 @@ async def test_a_broken_state_seals_the_member_once(tmp_path: Path) -> None:
         await member._ending
 
         assert (member.sealed, sealed, (tmp_path / "keyring").exists()) == (True, [True], True)
+
+
+async def test_a_mistake_at_the_beginning_of_a_link_ends_the_process(tmp_path: Path) -> None:
+    """As one in a message does; its twin: without a replica nothing is asked of it."""
+    async with running(tmp_path) as (member, _):
+
+        def mistaken(*_: object) -> bool:
+            raise IndexError
+
+        hello = Hello("n2", "c", "raft", 1, b"n" * 32, [1])
+        member.running.meet = mistaken  # type: ignore[method-assign]
+        member._on_connected("n2", hello)
+        before = list(member.fatal)  # type: ignore[attr-defined]
+        await member.seal(by_operator=False)
+        member._on_connected("n2", hello)
+
+        assert (before, member.fatal) == (["IndexError in a turn of Raft"], before)  # type: ignore[attr-defined]
 
 
 # ---- H4
