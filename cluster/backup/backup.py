@@ -66,7 +66,7 @@ class Backup:
         self._sinks = sinks
         self._sources: dict[str, MemberSource] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._waiters: dict[asyncio.Future[None], int] = {}
+        self._waiters: set[asyncio.Future[None]] = set()
         self._seen = Seen()
         self._begun: dict[str, tuple[Claim, float]] = {}  # the claim this node may make, and since when
         self._unwritten: dict[str, Witness] = {}
@@ -113,11 +113,11 @@ class Backup:
     async def stop(self) -> None:
         """Nothing is written, no key is kept."""
         tasks, self._tasks = self._tasks, []
+        if self._listen in self._member.state_listeners:
+            self._member.state_listeners.remove(self._listen)  # before the wait: the member may be unsealed meanwhile
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *(() if self._writing is None else (self._writing,)), return_exceptions=True)
-        if self._listen in self._member.state_listeners:
-            self._member.state_listeners.remove(self._listen)
         for source in self._sources.values():
             source.forget()
         for waiter in self._waiters:
@@ -173,11 +173,11 @@ class Backup:
     async def _progress(self, timeout_s: float) -> None:
         """Returns when a sink has confirmed something, or in time."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters[waiter] = 0
+        self._waiters.add(waiter)
         try:
             await asyncio.wait((waiter,), timeout=max(timeout_s, 0.0))
         finally:
-            self._waiters.pop(waiter, None)
+            self._waiters.discard(waiter)
 
     def _confirmed(self, _position: Position) -> None:
         for waiter in self._waiters:

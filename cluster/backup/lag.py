@@ -1,8 +1,9 @@
 """When entries were applied here, roughly: since when a sink lacks something, whatever its pipeline is doing.
 
 Pure. Invariants
-  G1  what is said is late by at most STEP_S, and never more than what was seen; what lies further back than is kept
-      counts from the oldest that is
+  G1  what is said is early by at most STEP_S: entries of one step count from the first of them; what lies further back
+      than is kept counts from the oldest that is
+  G2  as long as something seen is not held, something is said
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ KEPT = 20_000  # about half an hour at least; more lag than that is said as that
 
 
 class Seen:
-    """Indexes, growing, and the boot second at which each was applied: one every STEP_S."""
+    """For each step of STEP_S in which something was applied: the last index, and when the first was applied."""
 
     def __init__(self) -> None:
         self._indexes: list[int] = []
@@ -23,6 +24,7 @@ class Seen:
     def note(self, index: int, now_s: float) -> None:
         """The entry is applied now."""
         if self._times_s and now_s - self._times_s[-1] < STEP_S:
+            self._indexes[-1] = index
             return
         self._indexes.append(index)
         self._times_s.append(now_s)

@@ -192,6 +192,24 @@ async def test_max_lag_counts_from_the_oldest_entry_that_a_slow_sink_lacks(monke
     assert backup.lag_s(pipeline) == pytest.approx(0.2 * 19)
 
 
+async def test_the_last_entry_of_a_burst_counts_as_long_as_a_sink_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the first of the burst, applied in the same moment, is held; its twin: all are."""
+    backup, member = made("max_lag", max_lag_s=1.0)
+    pipeline = backup.pipelines["s0"]
+    now_s = 100.0
+    monkeypatch.setattr(Clock, "boot", lambda _clock: now_s)
+    assert backup.lag_s(pipeline) == 0.0
+    for index in (1, 2, 3):
+        now_s += 0.01
+        apply(backup, member, index)
+    confirm(backup, "s0", 1)
+    now_s += 60.0
+    behind = backup.lag_s(pipeline)
+    confirm(backup, "s0", 3)
+
+    assert (behind, backup.lag_s(pipeline)) == (pytest.approx(60.0, abs=0.1), 0.0)
+
+
 async def test_a_node_that_does_not_write_a_sink_says_nothing_of_its_lag() -> None:
     """What another node has stored since the last fact is not known here."""
     backup, member = made("max_lag")
