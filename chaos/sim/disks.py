@@ -75,8 +75,10 @@ class Disks:
         assert replica is not None
         index = message.durable
         term = replica.log.term_at(index)
-        if term is None:
-            return  # covered by a snapshot meanwhile
+        if term is None:  # covered by a snapshot meanwhile, or never there
+            if index > replica.log.last_index:
+                self.world.violate("acknowledged what is not on the platter", member.node_id, index)
+            return
         if not has_on_platter(member, index, term):
             self.world.violate("acknowledged what is not on the platter", member.node_id, index)
         leader = self.checks.members[int(peer[1:]) - 1].replica
@@ -96,6 +98,8 @@ class Disks:
         """A leader has moved its commit index."""
         term = replica.log.term_at(index)
         if term is None:
+            if index > replica.log.last_index:
+                self.world.violate("committed without a majority of platters", member.node_id, index, 0)
             return
         if term != replica.term:
             self.world.violate("committed an entry of an earlier term", member.node_id, index, term, replica.term)
@@ -135,7 +139,8 @@ class Disks:
         member.rotten_below = None
         self.before.pop(member.number, None)
         base, terms = on_platter(member)
-        if base + len(terms) - 1 < least:
+        known = self.checks.history.get(least)
+        if base + len(terms) - 1 < least or (known is not None and not holds((base, terms), least, known[0])):
             self.world.violate("recovered too early", member.node_id, base + len(terms) - 1, least)
 
     def started(self, member: SimMember, replica: Replica, opened: Opened) -> None:
@@ -158,6 +163,9 @@ class Disks:
         base, terms = down
         for at, term in enumerate(terms):
             index = base + at
+            known = self.checks.history.get(index)
+            if opened.reset_to is not None and known is not None and known[0] != term:
+                continue  # never committed, and a snapshot of what was stands for it
             if index > replica.log.last_index or replica.log.term_at(index) not in {None, term}:
                 self.world.violate("what was on the platter is gone", member.node_id, index)
                 return

@@ -11,6 +11,7 @@ import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster.errors import DamagedError
+from cluster.journal.ballot import read_ballot
 from cluster.journal.handle import Callbacks
 from cluster.journal.modes import BUFFERED, FSYNC, MEMORY
 from cluster.keyring.keyring import Keyring
@@ -234,14 +235,15 @@ class SimMember(SimProcess):
         self.guard(self.replica.transfer_leadership)
         self.writer.finish()
         if mode == BUFFERED:
-            try:
+            with contextlib.suppress(OSError):  # as cluster/member.py
                 mark_stopped(self.disk)
-            except OSError:  # as cluster/member.py: no mark, and the next life of another boot is recovering
-                self.checks.disks.harmed.add(self.number)
         self.crash("stop")
         if power and not self.alive:
             self.boots += 1
             self.disk.power_loss(self.rng)
+            found = read_ballot(self.disk)
+            if mode == BUFFERED and found is not None and not found[1].clean_stop:
+                self.checks.disks.loses_log(self)  # no room for the mark: another boot does not believe the log
 
     def _on_broken(self, why: str) -> None:
         self.world.violate("broken", self.node_id, why)

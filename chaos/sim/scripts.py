@@ -1,8 +1,7 @@
 """Scripted attacks: what random chaos meets too seldom, played on purpose. One table of names.
 
 A script is a generator: it does something to the stage and yields how long the world goes on before its next step. It
-is played again and again, with other moments each time; no other fault strikes meanwhile.
-Source: the attacks of the prototypes of durable acknowledgements and of reads; each has found a mutant.
+is played again and again, with other moments each time; no other fault strikes meanwhile. Each has found a mutant.
 """
 
 from __future__ import annotations

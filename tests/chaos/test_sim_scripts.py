@@ -14,7 +14,7 @@ from chaos.sim.options import expand
 from chaos.sim.run import run
 from chaos.sim.scripts import SCRIPTS
 from chaos.sim.world import World
-from cluster.links.messages import ReadIndexAnswer, SnapshotPart
+from cluster.links.messages import Ack, ReadIndexAnswer, SnapshotPart
 from cluster.raft.replica import Replica
 
 if TYPE_CHECKING:
@@ -127,6 +127,33 @@ def test_what_clients_wrote_is_found_on_a_disk() -> None:
     members[1].crash("test")
 
     assert world.violations == ["0.4000 readable on a disk n2 note"]
+
+
+@pytest.mark.parametrize(
+    ("beyond", "found"),
+    [
+        (False, []),
+        (
+            True,
+            [
+                "0.4000 acknowledged what is not on the platter n1 2",
+                "0.4000 committed without a majority of platters n1 2 0",
+            ],
+        ),
+    ],
+)
+def test_an_acknowledgement_of_an_entry_that_no_log_has_is_found(*, beyond: bool, found: list[str]) -> None:
+    """And a commit index beyond the leader's log; the twin names the last entry there is."""
+    world, members, _ = small_world()
+    replica = members[0].replica
+    assert replica is not None
+    index = replica.log.last_index + 1 if beyond else replica.log.durable()
+    disks = members[0].checks.disks
+    disks.acknowledged(members[0], "n2", Ack(replica.term, 1, 1, success=True, next_index=1, rejected=0, durable=index))
+    if beyond:
+        disks.committed(members[0], replica, index)
+
+    assert world.violations == found
 
 
 def test_what_clients_wrote_is_found_in_a_message() -> None:
