@@ -30,7 +30,7 @@ class Peer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "127.0.0.1:8201"
     )
     tls_cert_file: Annotated[str, Meta(description="PEM certificate that names this node and its cluster")] = ""
-    tls_key_file: Annotated[str, Meta(description="PEM key of that certificate; mode 0600")] = ""
+    tls_key_file: Annotated[str, Meta(description="PEM key of that certificate; keep it at mode 0600")] = ""
     tls_ca_file: Annotated[str, Meta(description="PEM authority of the nodes; signs nothing else")] = ""
     members: Annotated[
         tuple[Member, ...], Meta(description="every member at the start, this node included: id, peer, api")
