@@ -22,16 +22,16 @@ import msgspec
 
 from . import files
 from .answering import answer
+from .closing import close_journal, lose_failed
 from .errors import DamagedError, NotInitialisedError
 from .folder import check_profile, check_whole, lock_folder
 from .initialise import InitState
 from .journal.ballot import read_ballot, write_ballot
-from .journal.modes import BUFFERED, FSYNC
+from .journal.modes import FSYNC
 from .keyring.envelope import read_seal
 from .keyring.sealing import Sealer
 from .links.transport import Identity, Links, NotSentError
 from .opening import open_files, start_writer
-from .raft.boot import mark_lost, mark_stopped
 from .raft.log import DurableLog
 from .raft.replica import Replica
 from .raft.store import FileSnapshots
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from .keyring.seal import Unsealed
     from .links.messages import Call
     from .raft.boot import Opened
-    from .seams import Clock, Disk, Random
+    from .seams import Clock, Random
     from .state.machine import State
 
 log = logging.getLogger("strongroom.member")
@@ -375,33 +375,16 @@ class Member(Serving):
             self.values = None
 
     def _close_writer(self) -> None:
-        """The journal is written, as far as that could be; a buffered one is marked as whole, or as lost."""
         writer, child, self._writer, self._child = self._writer, self._child, None, None
-        if writer is None:
-            return
-        whole = writer.close()
-        if self.settings.journal_mode != BUFFERED:
-            return
-        if whole:
-            self._mark("stopped", mark_stopped)  # else the next life, of another boot, is recovering
-        elif child is not None and child.write_failed:
-            log.error("the journal's last sync failed: the next life of this node is recovering")
-            self._mark("lost", mark_lost)
-
-    def _mark(self, word: str, mark: Callable[[Disk], None]) -> None:
-        try:
-            mark(self.disk)
-        except (OSError, DamagedError) as error:  # a disk that takes nothing at all: its peers know, too
-            why = error.strerror if isinstance(error, OSError) else error
-            log.critical("the journal could not be marked as %s: %s", word, why)
+        if writer is not None:
+            close_journal(self.disk, self.settings.journal_mode, writer, child)
 
     def _callbacks(self) -> Callbacks:
         return dataclasses.replace(super()._callbacks(), on_failed=self._journal_failed)
 
     def _journal_failed(self, why: str) -> None:
         """M3. What a buffered journal counted as durable may be gone with the write that failed."""
-        if self.settings.journal_mode == BUFFERED and self._child is not None and self._child.write_failed:
-            self._mark("lost", mark_lost)
+        lose_failed(self.disk, self.settings.journal_mode, self._child)
         self._fatal(f"the journal failed: {why}")
 
     async def _on_call(self, peer: str, proven: bool, call: Call, certificate: bytes) -> bytes:

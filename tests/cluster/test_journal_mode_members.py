@@ -153,7 +153,7 @@ async def test_a_mark_that_no_disk_takes_is_said(
     async with members(tmp_path, "buffered", 1) as cluster:
         await cluster.write(3)
         member = cluster.up.pop("n1")
-        monkeypatch.setattr("cluster.member.mark_stopped", fails)
+        monkeypatch.setattr("cluster.closing.mark_stopped", fails)
         with caplog.at_level(logging.CRITICAL, "strongroom.member"):
             await member.stop()
 
