@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.hostile import targets_files, targets_keys, targets_links, targets_state
-from tests.hostile.running import Finding, Run, Target
+from tests.hostile.running import Finding, Run, Target, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +77,17 @@ def keep(finding: Finding) -> None:
         file.write(f"# {finding.what}\n{finding.data.hex()}\n")
 
 
+def replay(targets: list[Target], data: bytes) -> int:
+    """What is wrong with how each target bears the input, memory and time among it; then its traceback, if any."""
+    wrong = {target.name: judge(target, data, measured=True) for target in targets}
+    for name, what in wrong.items():
+        print(f"{name}: {what or 'nothing'}")
+    for target in targets:
+        with contextlib.suppress(*target.raises):
+            target.run(data)
+    return 1 if any(wrong.values()) else 0
+
+
 def main() -> int:
     """See above."""
     parser = argparse.ArgumentParser(description="Fuzz the decoders of links, state, journal and keyring.")
@@ -88,9 +99,7 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [TARGETS[name] for name in options.target or TARGETS]
     if options.input is not None:
-        for target in chosen:
-            target.run(bytes.fromhex(options.input))
-        return 0
+        return replay(chosen, bytes.fromhex(options.input))
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
     found = []
     with quiet():

@@ -76,6 +76,8 @@ def judge(target: Target, data: bytes, *, measured: bool) -> str | None:
         target.run(data)
     except target.raises:
         pass
+    except KeyboardInterrupt:
+        raise
     except SpinError:
         what = f"more than {CPU_S} s of processor time"
     except BaseException as error:  # noqa: BLE001 - whatever it is, it escaped
