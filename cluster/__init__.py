@@ -21,7 +21,7 @@ from .backup.retention import removable
 from .backup.sinks.base import ConflictError, FencedError, Sink, SinkError, SinkRefusedError, UnknownStoreError
 from .backup.sinks.postgres_schema import grants_sql
 from .backup.sinks.urls import open_sink
-from .backup.verify import Verified, Verifying, incomplete_bases
+from .backup.verify import Verified, Verifying
 from .backup.witness import Witness, read_witnesses
 from .clockshim import ShimRefusedError, clock_of
 from .coordinator import Seed, find_cluster, read_envelope_answer, run_init
@@ -194,7 +194,6 @@ __all__ = [
     "copy",
     "find_cluster",
     "grants_sql",
-    "incomplete_bases",
     "init_problem",
     "lines",
     "lock_folder",

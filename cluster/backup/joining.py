@@ -10,20 +10,22 @@ Source: docs/backup.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from ..state.tables import Table
 from .becoming import config_of, laid_out
-from .chain import RestoreError
-from .layout import clear, settle
+from .chain import RestoreError, plan
+from .layout import OccupiedError, clear, settle
 from .line import claim_of
 from .renew import Fresh
-from .restore import Point, Progress, Restore, choose
+from .restore import Point, Progress, Restore, choose, stored_of
 from .sinks.base import FencedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..keyring.keyring import Keyring
     from ..keyring.seal import Unsealed
     from ..seams import Clock, Disk, Random
     from ..state.machine import State
@@ -51,25 +53,44 @@ class Joining:
             await asyncio.to_thread(clear, disk)
         await self._sink.open()
         generation = await choose(self._sink, self._generation)
+        await self._check_unled(generation)
         restore = Restore(self._sink, generation, self._open_with, self._random, self._on_progress)
         try:
             await restore.open()
             state = await restore.replay(Point())
             fresh = await self._checked(restore, generation, state, members)
             assert restore.unsealed is not None
-            for disk in disks:
-                await laid_out(disk, state, restore.unsealed.keyring, fresh, self._random, self._on_progress)
-            for disk in disks:
-                await asyncio.to_thread(settle, disk, fresh.cluster_id)
+            await self._lay_out(disks, state, restore.unsealed.keyring, fresh)
         finally:
             restore.wipe()
         return state.applied_index
 
-    async def _checked(self, restore: Restore, generation: Generation, state: State, members: list[str]) -> Fresh:
-        """Raises RestoreError (J1, J2)."""
-        run = restore.newest()
-        if not generation.parent or run.batches or restore.stored_last != run.first or not run.base[0].fresh:
+    async def _lay_out(self, disks: list[Disk], state: State, keyring: Keyring, fresh: Fresh) -> None:
+        """The folders are members', or what was begun in them is gone. Raises OSError."""
+        try:
+            for disk in disks:
+                await laid_out(disk, state, keyring, fresh, self._random, self._on_progress)
+            for disk in disks:
+                await asyncio.to_thread(settle, disk, fresh.cluster_id)
+        except BaseException:
+            for disk in disks:
+                with contextlib.suppress(OccupiedError, OSError):
+                    clear(disk)
+            raise
+
+    async def _check_unled(self, generation: Generation) -> None:
+        """What the sink shows of J1, before anything is opened or replayed. Raises RestoreError."""
+        if not generation.parent:
             raise RestoreError(_RUNS_ALREADY)
+        every = await stored_of(self._sink, generation.generation)
+        run = plan(every)
+        claim = await self._sink.claimant(generation.generation)
+        led = claim is not None and claim.term > 0  # a restore claims below every leader
+        if led or run.batches or max(one.last for one in every) != run.first or not run.base[0].fresh:
+            raise RestoreError(_RUNS_ALREADY)
+
+    async def _checked(self, restore: Restore, generation: Generation, state: State, members: list[str]) -> Fresh:
+        """Raises RestoreError (J1, J2). The claim fails if somebody led meanwhile."""
         try:
             claim = claim_of(generation.generation, self._clock.wall_ns(), self._random)
             await self._sink.claim(claim)

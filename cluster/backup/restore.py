@@ -23,7 +23,7 @@ from .replay import Replay
 from .sealed import BackupSealer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ..keyring.envelope import SealConfig
     from ..keyring.seal import Unsealed
@@ -90,6 +90,13 @@ async def _envelopes(sink: Sink, generation: Generation, every: list[Stored]) ->
         if not found or found[-1][1] != envelope:
             found.append((one, envelope))
     return found
+
+
+def hashes_at(stored: Iterable[Stored], index: int) -> set[bytes]:
+    """Hash of each batch, and of the final part of each fresh base, that ends at the index. Pure."""
+    return {
+        one.hash for one in stored if one.last == index and one.final and (one.kind == Kind.BATCH or one.fresh)
+    }
 
 
 async def choose(sink: Sink, generation: bytes | None) -> Generation:
@@ -161,11 +168,6 @@ class Restore:
     def seal(self) -> SealConfig:
         """Of the keyring that was opened."""
         return read_seal(self.envelope)[1]
-
-    def hash_at(self, index: int) -> bytes | None:
-        """Hash of the batch, or of the final part of a fresh base, that ends at the index; None if none does."""
-        ends = [one for one in self._every if one.last == index and one.final and (one.kind == Kind.BATCH or one.fresh)]
-        return max(ends, key=lambda one: one.fresh).hash if ends else None
 
     @property
     def every(self) -> list[Stored]:

@@ -6,6 +6,7 @@ A shell over restore.py and becoming.py. Invariants (O2 and O4 are becoming.py's
       witness the caller must have been told, and say so (`unwitnessed`)
   O5  where the end of the history is known to be missing, or does not open, nothing that gives access for a time
       survives: what was revoked there cannot be known
+  O6  what an operator expects lifts O3 only where a sink holds that very object, or where the missing end is accepted
 Source: docs/backup.md.
 """
 
@@ -23,7 +24,7 @@ from .layout import clear
 from .lines import end_of, lines
 from .order import Expected, MissingEndError, Order, Report, UnwitnessedError
 from .renew import changes_since
-from .restore import Point, Progress, Restore, choose, stored_of
+from .restore import Point, Progress, Restore, choose, hashes_at, stored_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ..keyring.seal import Unsealed
     from ..seams import Clock, Disk, Random
     from ..state.machine import State
-    from .sinks.base import Generation, Sink
+    from .sinks.base import Generation, Sink, Stored
 
 AFTERWARDS = "what came afterwards"
 
@@ -156,7 +157,8 @@ class Restoring:
             raise RestoreError("a witness knows a generation that the sink does not show: it is older, or another")
         witnesses = [one for one in order.witnesses if one.generation == parent.generation]
         own = [Expected(one.last, one.hash) for one in witnesses if order.sink_name in {"", one.sink}]
-        check_hashes(restore, [*own, *order.expected])
+        check_hashes(restore.every, own)
+        confirmed = confirmed_of(await self._shown(restore, parent), order.expected)
         said = [*(one.last for one in witnesses), *(one.last for one in order.expected)]
         held = max(said, default=0)
         if last < held and not order.accept_loss:
@@ -164,9 +166,17 @@ class Restoring:
                 f"the sink ends at {last}, but {held} was stored once: its end is missing; what is there can be "
                 "restored only if that loss is accepted"
             )
-        if not witnesses and not order.expected and not order.unwitnessed:
-            raise UnwitnessedError(f"nothing but the sink itself says that its newest entry is {last}")
+        if not witnesses and not confirmed and last >= held and not order.unwitnessed:
+            unsure = "; no batch ends where something was expected, so that confirms nothing" if order.expected else ""
+            raise UnwitnessedError(f"nothing but the sink itself says that its newest entry is {last}{unsure}")
         return max(held, restore.stored_last)
+
+    async def _shown(self, restore: Restore, parent: Generation) -> list[Stored]:
+        """What all sinks show of the generation: each has batches of its own. Raises SinkError."""
+        if not self._order.expected:
+            return []
+        others = [one for sink in self._others for one in await stored_of(sink, parent.generation)]
+        return [*restore.every, *others]
 
 
 def check_wish(order: Order, state: State, *, unknown: bool) -> None:
@@ -178,11 +188,28 @@ def check_wish(order: Order, state: State, *, unknown: bool) -> None:
         raise RestoreError("tokens cannot be kept: what was revoked in the part that is missing is not known")
 
 
-def check_hashes(restore: Restore, held: list[Expected]) -> None:
+def check_hashes(shown: Sequence[Stored], held: list[Expected]) -> None:
     """Where the sink has an object that ends at a witness's index, it is that one of a witness. Raises RestoreError."""
     for index in {one.last for one in held}:
-        found = restore.hash_at(index)
-        if found is None:
-            continue
-        if not any(hmac.compare_digest(found, one.hash) for one in held if one.last == index):
-            raise RestoreError(f"the sink has another batch at {index} than was stored there")
+        found = hashes_at(shown, index)
+        if found and not _is_among(found, [one for one in held if one.last == index]):
+            raise RestoreError(_ANOTHER.format(index))
+
+
+def confirmed_of(shown: Sequence[Stored], expected: Sequence[Expected]) -> list[Expected]:
+    """Of what was expected, what a sink holds (O6). Pure. Raises RestoreError where others are in its place."""
+    confirmed = []
+    for one in expected:
+        found = hashes_at(shown, one.last)
+        if _is_among(found, [one]):
+            confirmed.append(one)
+        elif found:
+            raise RestoreError(_ANOTHER.format(one.last))
+    return confirmed
+
+
+def _is_among(found: set[bytes], held: list[Expected]) -> bool:
+    return any(hmac.compare_digest(digest, one.hash) for digest in found for one in held)
+
+
+_ANOTHER = "the sink has another batch at {} than was stored there"

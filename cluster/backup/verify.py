@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DamagedError
 from .chain import newest_gap, runs
-from .format import Kind
 from .replay import Replay
 from .restore import Progress
 from .sealed import BackupSealer
@@ -126,9 +125,3 @@ class Verifying:
         self._on_progress(Progress("verify", self._done, self._total))
         await asyncio.sleep(0)
         return data
-
-
-def incomplete_bases(every: list[Stored]) -> int:
-    """How many bases were begun and not finished; one of them may be under way."""
-    complete = {one.base for run in runs(every) for one in run.base}
-    return len({one.base for one in every if one.kind == Kind.BASE} - complete)

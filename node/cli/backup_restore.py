@@ -74,6 +74,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     option("--accept-missing-end", is_flag=True, help="go on though a witness knows of more than the sinks show"),
     option("--yes-unwitnessed", is_flag=True, help="nothing but the sink says how far it reaches: go on"),
     option("--yes-keep-tokens", is_flag=True, help="the word for -keep-tokens"),
+    option("--yes-old-access", is_flag=True, help="the word for -old-access"),
     option("--path", "kv_path", metavar="PATH", help="no cluster: read one KV path, such as secret/app, into -out"),
     option("--versions", is_flag=True, help="with -path: every version, not only the newest"),
     option("--out", type=click.Path(dir_okay=False, path_type=Path),
@@ -108,6 +109,11 @@ def restore(**given: Any) -> None:
         confirm(
             "Tokens that were valid at that point and not revoked since will be valid again.", "keep-tokens",
             said=given["yes_keep_tokens"], flag="-yes-keep-tokens",
+        )  # fmt: skip
+    if asked.wish.old_access:
+        confirm(
+            "Policies, auth methods and identities that were tightened or removed since will be as they were.",
+            "old-access", said=given["yes_old_access"], flag="-yes-old-access",
         )  # fmt: skip
     keys = keys_of(places, asked.generation, given["unseal_keys_file"], key_file, key_text)
     _show(given, restore_with_words(places, wanted, asked, keys, given["progress"]))
@@ -205,6 +211,8 @@ def wanted_of(given: dict[str, Any]) -> tuple[Wanted, str | None, str]:
         wanted = of_config(config)
     except OSError as error:
         raise LocalError(f"{error.filename} cannot be used: {error.strerror}") from None
+    except WantedError as error:
+        raise LocalError(str(error)) from None
     if given["folders"]:
         wanted = wanted._replace(folders=list(given["folders"]))
     key_file = given["key_file"] or config.seal.key_file or None

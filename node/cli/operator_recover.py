@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from_option, password_option, *cluster_options,
     option("--keep-tokens", is_flag=True, help="keep tokens, though what was revoked last may be lost"),
     option("--fork", is_flag=True, help="a second cluster from a history that goes on elsewhere"),
+    option("--yes-keep-tokens", is_flag=True, help="the word for -keep-tokens"),
     option("--yes-lost", is_flag=True, help="the word: what is said to be lost may be lost"),
     keys_option, key_file_option, progress_option, form_option,
 )  # fmt: skip
@@ -61,6 +62,11 @@ def recover(**given: Any) -> None:
     same = {path.resolve() for path in given["survivors"]} & {path.resolve() for path in wanted.folders}
     if same:
         raise LocalError("the new cluster must stand in another folder than a survivor: name it with -data")
+    if given["keep_tokens"]:
+        confirm(
+            "Tokens will be valid again, also those whose revocation is among what is lost.", "keep-tokens",
+            said=given["yes_keep_tokens"], flag="-yes-keep-tokens",
+        )  # fmt: skip
     keys = keys_given(given["unseal_keys_file"], key_file, key_text) or keys_asked(*_seal(given["survivors"]))
 
     def agree(found: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .document import Config
+    from .replication import Sink
 
 
 def file_problems(config: Config, *, starting: bool = False) -> list[str]:
@@ -22,7 +23,7 @@ def file_problems(config: Config, *, starting: bool = False) -> list[str]:
     `starting`: only what a node cannot start without. The key file of its seal may come later; it is sealed until then.
     """
     found = [sentence for key, file in _named(config, starting) if (sentence := _unreadable(key, file))]
-    return found or [*_pairs(config), *_authority(config), *_identity(config)]
+    return found or [*_pairs(config), *_authority(config), *_identity(config), *_sinks(config)]
 
 
 def _named(config: Config, starting: bool) -> Iterator[tuple[str, str]]:
@@ -108,3 +109,26 @@ def _identity(config: Config) -> Iterator[str]:
             f"peer: tls_cert_file ({file}) is of cluster {cluster_name!r}, "
             f"but node.cluster_name is {config.node.cluster_name!r}"
         )
+
+
+def _sinks(config: Config) -> Iterator[str]:
+    """What the sink itself would refuse of its URL and password: here because it loads the libraries of its kind."""
+    from cluster import SinkRefusedError, open_sink
+
+    for sink in config.backup.sinks:
+        name = f"backup: sink {sink.name}"
+        try:
+            open_sink(sink.url, password=_password(sink))
+        except SinkRefusedError as error:
+            yield f"{name}: {error}"
+        except UnicodeDecodeError:
+            yield f"{name}: password_file: {sink.password_file} is not UTF-8 text"
+
+
+def _password(sink: Sink) -> str | None:
+    """From its file, unless that is a pipe, or its variable. Raises UnicodeDecodeError."""
+    if sink.password_file and Path(sink.password_file).is_fifo():
+        return "pipe:pipe"  # any that may be one: it cannot be read twice
+    if sink.password_file:
+        return Path(sink.password_file).read_text(encoding="utf-8").strip()
+    return sink.password.reveal() or None

@@ -30,8 +30,8 @@ def restore_dev(url: str, folders: dict[str, Path], configs: dict[str, Path], ke
     loaded = configuration.load([configs[name]], {})
     if loaded.problems:
         raise RestoreDevError(f"the configuration of {name} cannot be served: {loaded.problems[0]}")
-    wanted = of_config(loaded.config)._replace(folders=list(folders.values()))
     try:
+        wanted = of_config(loaded.config)._replace(folders=list(folders.values()))
         return asyncio.run(restored([Place(url, name="dev")], wanted, Asked(unwitnessed=True, unled=True), Keys(keys)))
     except StrongroomError as error:
         raise RestoreDevError(f"{error}\nnext: start without --restore, if the nodes' folders are there") from None

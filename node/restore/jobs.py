@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cluster import (
     Joining,
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from cluster import Disk, Expected, Keyring, Random, Record, Survey, Table
+    from cluster import Disk, Expected, Keyring, Random, Record, Table
 
     from .keys import Keys
-    from .places import Found, Place
+    from .places import Place
     from .wanted import Wanted
 
 OnProgress = Callable[[Progress], None]
@@ -71,23 +71,6 @@ class Asked:
     new_root_token: bool = False
     unled: bool = False  # also a line that a restore began and nobody has led yet
     whole: bool = False  # only if nothing is missing, so that no token is void
-
-
-class Choice(NamedTuple):
-    """The sink a restore would read, and what it shows of the generation: for asking before doing."""
-
-    found: Found
-    survey: Survey
-
-    @property
-    def last(self) -> int:
-        """Highest index that can be restored."""
-        return last_run(self.survey).last
-
-    @property
-    def time(self) -> str:
-        """Its time."""
-        return rfc3339(last_run(self.survey).time_ns)
 
 
 class RootTokenMaker:

@@ -7,6 +7,8 @@ A shell around one step that is repeated while the node has no cluster. Invarian
   B3  only to the newest state, whole and with its tokens: everything else needs an operator
   B4  the others lay themselves out from the restored line as long as nobody has led it; later, or without the sink,
       they begin empty and are brought up
+  B5  no error ends the looking: each is said once, a sink that does not answer is asked ATTEMPTS times
+  B6  looking makes no file and no schema
 Source: docs/backup.md; docs/threat-model.md, backup and restore.
 """
 
@@ -22,7 +24,7 @@ from cluster import Joining, RestoreError, SinkError, StrongroomError, read_enve
 
 from .jobs import Asked, restored
 from .keys import Keys
-from .places import opened
+from .places import is_absent, opened
 from .wanted import expected_of, of_config
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ log = logging.getLogger("strongroom.backup")
 
 CALL_S = 5.0
 ATTEMPTS = 10
+WAIT_S_MAX = 60.0
 EMPTY = "uninitialised"
 EXPECT = "STRONGROOM_RESTORE_EXPECT"
 
@@ -49,6 +52,8 @@ class BootRestore:
         self._config = config
         self._on_event = on_event
         self._attempts = 0
+        self._not_before_s = 0.0
+        self._said: set[str] = set()
         self._over = config.backup.restore_on_boot == "never"
 
     @property
@@ -57,7 +62,7 @@ class BootRestore:
         return not self._over
 
     async def step(self) -> bool:
-        """One look around. True: leave the rest alone this time. Raises StrongroomError, OSError: try again."""
+        """One look around. True: leave the rest alone this time."""
         if self._over:
             return False
         states = [await self._state(peer) for peer in self._peers()]
@@ -89,36 +94,62 @@ class BootRestore:
         return Keys(key_file=seal.key_file, key_text=seal.key.reveal())
 
     async def _restore(self) -> None:
-        """B2, B3."""
-        self._attempts += 1
+        """B2, B3, B5."""
+        if self._member.clock.boot() < self._not_before_s:
+            return
+        try:
+            await self._attempt()
+        except (SinkError, TimeoutError) as error:
+            self._later(str(error) or "a sink did not answer in time")
+        except StrongroomError as error:
+            self._give_up(str(error))
+        except OSError as error:
+            self._later(_sentence(error))
+
+    async def _attempt(self) -> None:
         wanted = of_config(self._config)
+        said = os.environ.get(EXPECT, "")
+        expected = (expected_of(said),) if said else ()
+        witnessed = bool(said or read_witnesses(self._member.disk))
         if not await self._has_backup(wanted.places):
+            if witnessed:
+                self._give_up("a witness knows of a backup, and the sinks show none")
+                return
             self._over = True
             log.info("restore_on_boot: the sinks hold no backup, so this is a new cluster")
             return
-        said = os.environ.get(EXPECT, "")
-        if not said and not read_witnesses(self._member.disk):
+        if not witnessed:
             self._give_up(f"there is no witness: neither files of an earlier life in the data folder, nor {EXPECT}")
             return
-        folder = self._member.settings.data_dir
-        try:
-            asked = Asked(expected=(expected_of(said),) if said else (), witness_folders=(folder,), whole=True)
-            report = await restored(wanted.places, wanted, asked, self._keys(), disks=[self._member.disk])
-        except SinkError as error:
-            log.warning("restore_on_boot: %s; trying again", error)
-        except StrongroomError as error:
-            self._give_up(str(error))
-        else:
-            log.warning("restored to index %d of %s, as %s", report["index"], report["time"], report["generation"])
-            self._on_event("restore", index=report["index"], parent=report["parent"], generation=report["generation"])
+        asked = Asked(expected=expected, witness_folders=(self._member.settings.data_dir,), whole=True)
+        report = await restored(wanted.places, wanted, asked, self._keys(), disks=[self._member.disk])
+        log.warning("restored to index %d of %s, as %s", report["index"], report["time"], report["generation"])
+        self._on_event("restore", index=report["index"], parent=report["parent"], generation=report["generation"])
 
     async def _has_backup(self, places: list[Place]) -> bool:
-        """Whether any sink holds anything. Raises SinkError."""
+        """Whether any sink holds anything (B6). Raises SinkError, OSError."""
         for place in places:
-            async with opened(place, new=True) as sink:
+            if is_absent(place):
+                continue
+            async with opened(place, reads_only=True) as sink:
                 if await sink.generations():
                     return True
         return False
+
+    def _later(self, why: str) -> None:
+        """Another attempt, each after twice the time; after ATTEMPTS of them an operator is needed."""
+        self._attempts += 1
+        if self._attempts >= ATTEMPTS:
+            self._give_up(why)
+            return
+        self._not_before_s = self._member.clock.boot() + min(2.0**self._attempts, WAIT_S_MAX)
+        self._warn(f"{why}; trying again")
+
+    def _warn(self, sentence: str) -> None:
+        """Once."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            log.warning("restore_on_boot: %s", sentence)
 
     def _give_up(self, why: str) -> None:
         self._over = True
@@ -130,24 +161,34 @@ class BootRestore:
         if generation is None:
             return False
         self._attempts += 1
-        wanted, node_id = of_config(self._config), self._member.settings.node_id
+        try:
+            wanted = of_config(self._config)
+        except (StrongroomError, OSError) as error:
+            self._over = True
+            self._warn(_sentence(error))
+            return False
         unreachable = False
         for place in wanted.places:
             try:
-                async with opened(place) as sink:
-                    work = Joining(
-                        sink, generation, wanted.profile, self._keys().open, self._member.clock, self._member.random
-                    )
-                    index = await work.run([self._member.disk], [node_id])
-            except SinkError:
+                index = await self._laid_out(place, generation, wanted.profile)
+            except (SinkError, TimeoutError):
                 unreachable = True
-            except RestoreError:
-                continue
+            except RestoreError as error:  # as a rule: that cluster has served already
+                log.info("restore_on_boot: %s", error)
+            except (StrongroomError, OSError) as error:
+                self._warn(_sentence(error))
             else:
                 log.warning("laid out as a member of the restored cluster, at index %d", index)
                 return True
         self._over = not unreachable or self._attempts >= ATTEMPTS
         return not self._over
+
+    async def _laid_out(self, place: Place, generation: bytes, profile: str) -> int:
+        """The index that this member begins with. Raises as Joining.run, and TimeoutError."""
+        member = self._member
+        async with opened(place) as sink:
+            work = Joining(sink, generation, profile, self._keys().open, member.clock, member.random)
+            return await work.run([member.disk], [member.settings.node_id])
 
     async def _generation(self) -> bytes | None:
         """The line of history of the first peer that tells."""
@@ -161,3 +202,10 @@ class BootRestore:
                 continue
             return bootstrap.generation
         return None
+
+
+def _sentence(error: Exception) -> str:
+    """What may be logged of an error of ours or of the system."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'} cannot be used: {error.strerror}"
+    return str(error)

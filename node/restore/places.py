@@ -46,9 +46,14 @@ class Found(NamedTuple):
 def sink_at(place: Place, *, new: bool = False) -> Sink:
     """The sink, not yet open (P1). Raises SinkRefusedError."""
     sink = open_sink(place.url, password=place.password, timeout_s=TIMEOUT_S)
-    if not new and place.url.startswith("sqlite:") and not Path(unquote(urlsplit(place.url).path)).exists():
+    if not new and is_absent(place):
         raise SinkRefusedError(f"{sink.url}: there is no such file")
     return sink
+
+
+def is_absent(place: Place) -> bool:
+    """A file that nobody made yet. Raises OSError."""
+    return place.url.startswith("sqlite:") and not Path(unquote(urlsplit(place.url).path)).exists()
 
 
 @asynccontextmanager

@@ -17,10 +17,11 @@ from .places import Place
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..config import Config
+    from ..config import Config, Sink
 
 
 HASH_BYTES = 32
+INDEX_DIGITS_MAX = 20
 
 
 class Wanted(NamedTuple):
@@ -44,13 +45,14 @@ def expected_of(word: str) -> Expected:
         raw = bytes.fromhex(digits)
     except ValueError:
         raw = b""
-    if not colon or not index.isascii() or not index.isdigit() or len(raw) != HASH_BYTES:
+    is_index = index.isascii() and index.isdigit() and len(index) <= INDEX_DIGITS_MAX
+    if not colon or not is_index or len(raw) != HASH_BYTES:
         raise WantedError("what is expected must be INDEX:HASH, as `strongroom backup status` prints it")
     return Expected(int(index), raw)
 
 
 def of_config(config: Config) -> Wanted:
-    """The cluster of a node's configuration, and the folder of that node. Raises OSError, ValueError."""
+    """The cluster of a node's configuration, and the folder of that node. Raises OSError, WantedError."""
     members = {}
     for one in config.peer.members:
         spki = own_spki(config) if one.id == config.node.id else _beside(config, one.id)
@@ -59,21 +61,35 @@ def of_config(config: Config) -> Wanted:
         members[config.node.id] = records.Member(
             peer_address=config.peer.address or _next_port(config.api.address), api_address=config.advertise_url
         )
-    places = [Place(sink.url, password_of(sink), sink.name) for sink in config.backup.sinks]
+    places = [Place(sink.url, _password_of(sink), sink.name) for sink in config.backup.sinks]
     return Wanted(members, config.node.cluster_name, config.profile, [Path(config.node.data_dir)], places)
 
 
 def own_spki(config: Config) -> bytes:
-    """SHA-256 of the public key of the node's certificate, empty if it has none."""
+    """SHA-256 of the public key of the node's certificate, empty if it has none. Raises OSError, WantedError."""
     file = config.peer.tls_cert_file
-    return public_key_sha256(certificate_der(Path(file))) if file else b""
+    return _spki(Path(file)) if file else b""
 
 
 def _beside(config: Config, node_id: str) -> bytes:
     """The same of another member, if its certificate stands beside this node's (`operator certs` names it so)."""
     file = config.peer.tls_cert_file
     other = Path(file).parent / f"{node_id}.pem" if file else Path()
-    return public_key_sha256(certificate_der(other)) if file and other.is_file() else b""
+    return _spki(other) if file and other.is_file() else b""
+
+
+def _spki(file: Path) -> bytes:
+    try:
+        return public_key_sha256(certificate_der(file))
+    except ValueError:
+        raise WantedError(f"{file} must hold a certificate, PEM") from None
+
+
+def _password_of(sink: Sink) -> str | None:
+    try:
+        return password_of(sink)
+    except UnicodeDecodeError:
+        raise WantedError(f"backup: sink {sink.name}: password_file: {sink.password_file} is not UTF-8 text") from None
 
 
 def _next_port(address: str) -> str:

@@ -10,6 +10,8 @@ import pytest
 
 from cluster import write_certificates
 from node.config import Api, Backup, Config, Member, Node, Peer, Seal, Sink, file_problems
+from node.config.check_sinks import sink_problems
+from node.config.secret_text import SecretText
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +80,52 @@ def test_a_missing_password_is_named_with_its_sink(made: Path) -> None:
     [sentence] = file_problems(of(made, backup__sinks=sinks))
 
     assert sentence.startswith(f"backup: sink far: password_file: {made}/absent cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "said"),
+    [
+        ("sqlite:///b.db", "", None),
+        ("sqlite:///b.db?mode=ro", "", "must be sqlite:///PATH"),
+        ("sqlite:///b.db#planted", "", "must end before any #"),
+        ("postgresql://u@127.0.0.1/db", "", None),
+        ("postgresql://127.0.0.1/db", "", "must be postgresql://USER@HOST/DATABASE"),
+        ("postgresql://u@127.0.0.1/db?planted=1", "", "options that are not known"),
+        ("postgresql://u@127.0.0.1/db?sslmode=prefer", "", "sslmode is verify-full, or disable"),
+        ("s3://bucket/prefix", "id:planted", None),
+        ("s3://bucket/prefix", "planted", "must be ACCESS_KEY_ID:SECRET_ACCESS_KEY"),
+        ("s3://bucket/../x", "id:planted", "must be s3://BUCKET/PREFIX"),
+        ("s3://bucket/prefix?region=planted%20", "id:planted", "the region is made of"),
+    ],
+)
+def test_what_the_sink_itself_would_refuse_is_refused_before(
+    made: Path, url: str, password: str, said: str | None
+) -> None:
+    """Also when a node starts; nothing that stands in the URL or the password is repeated."""
+    sinks = (Sink(name="far", url=url, password=SecretText(password)),)
+    config = of(made, backup__sinks=sinks)
+    found = file_problems(config)
+
+    assert problems_of_sinks(config) == []
+    assert found == file_problems(config, starting=True)
+    assert [("backup: sink far: " in one, said is not None and said in one) for one in found] == (
+        [] if said is None else [(True, True)]
+    )
+    assert "planted" not in "".join(found)
+
+
+def test_a_password_that_is_no_text_is_an_objection(made: Path, tmp_path: Path) -> None:
+    """With its key and its file."""
+    (tmp_path / "password").write_bytes(b"planted\xff")
+    sinks = (Sink(name="far", url="sqlite:///b.db", password_file=f"{tmp_path}/password"),)
+    [sentence] = file_problems(of(made, backup__sinks=sinks))
+
+    assert sentence == f"backup: sink far: password_file: {tmp_path}/password is not UTF-8 text"
+
+
+def problems_of_sinks(config: Config) -> list[str]:
+    """What the configuration alone says of them."""
+    return [one for sink in config.backup.sinks for one in sink_problems(sink, "dev")]
 
 
 def test_a_file_that_may_not_be_read_is_named(made: Path, tmp_path: Path) -> None:

@@ -303,6 +303,36 @@ async def test_nothing_is_believed_without_a_witness(tmp_path: Path) -> None:
     assert report.at_index == story.index
 
 
+async def test_what_was_expected_is_a_witness_only_where_a_sink_holds_it(tmp_path: Path) -> None:
+    """Another hash is refused; an index at which nothing ends says nothing, and must be reached all the same."""
+    story = await Story().told(2, 2)
+    disk = SystemDisk(tmp_path / "a")
+    with pytest.raises(RestoreError, match="another batch"):
+        await restored(story, [disk], expected=(Expected(story.index, b"x" * 32),), unwitnessed=False)
+    with pytest.raises(UnwitnessedError, match="confirms nothing"):
+        await restored(story, [disk], expected=(Expected(story.index - 1, b"x" * 32),), unwitnessed=False)
+    with pytest.raises(MissingEndError):
+        await restored(story, [disk], expected=(Expected(story.index + 1, b"x" * 32),), unwitnessed=True)
+    expected = (Expected(story.index - 1, b"x" * 32), Expected(story.index, story.tip))
+
+    report = await restored(story, [disk], expected=expected, unwitnessed=False)
+    assert report.at_index == story.index
+
+
+async def test_what_any_sink_holds_confirms_what_was_expected(tmp_path: Path) -> None:
+    """Each sink has batches of its own: a line that was printed of another one that is read is as good."""
+    story, other = await Story().told(2), await Story(seed=1).told(1)
+    expected = (Expected(other.index, other.tip),)
+    with pytest.raises(UnwitnessedError):
+        await restored(story, [SystemDisk(tmp_path / "a")], expected=expected, unwitnessed=False)
+    work = Restoring(
+        story.sink, order(expected=expected, unwitnessed=False), opener(story.shares), FixedClock(10**18),
+        SystemLikeRandom(7), others=[other.sink],
+    )  # fmt: skip
+
+    assert (await work.run([SystemDisk(tmp_path / "b")], nothing)).at_index == story.index
+
+
 async def test_a_sink_that_shows_less_than_a_witness_knows_is_refused(tmp_path: Path) -> None:
     """Unless the loss is accepted: then no token comes back."""
     story = Story()
@@ -524,6 +554,46 @@ async def test_nobody_joins_a_cluster_that_has_served(tmp_path: Path) -> None:
         await joining(story.sink, report.generation, SystemDisk(tmp_path / "b"), story)
 
     assert read_file(SystemDisk(tmp_path / "b"), KEYRING) is None
+
+
+async def test_that_a_cluster_has_served_is_seen_before_anything_is_replayed(tmp_path: Path) -> None:
+    """No key is needed for it, and nothing is claimed; a line that nobody led is opened."""
+    story, stranger = await Story().told(2), Story(seed=5)
+    report = await restored(story, [SystemDisk(tmp_path / "a")])
+    disk = SystemDisk(tmp_path / "b")
+    story.shares = stranger.shares
+    with pytest.raises(WrongKeyError):
+        await joining(story.sink, report.generation, disk, story)
+    claim = story.claim._replace(generation=report.generation)
+    await story.sink.claim(claim)
+    with pytest.raises(RestoreError, match="has served already"):
+        await joining(story.sink, report.generation, disk, story)
+
+    assert await story.sink.claimant(report.generation) == claim
+
+
+async def test_a_folder_that_could_not_be_filled_is_left_empty(tmp_path: Path) -> None:
+    """A member may begin empty there."""
+
+    class FullDisk(DyingDisk):
+        def sync_folder(self, folder: str = "") -> None:
+            if (tmp_path / "b" / KEYRING).exists() and not self._left:
+                self._left = 1
+                raise OSError(28, "full")
+            self._disk.sync_folder(folder)
+
+        def _change(self) -> None:
+            pass
+
+    story = await Story().told(2)
+    report = await restored(story, [SystemDisk(tmp_path / "a")])
+    with pytest.raises(OSError, match="full"):
+        await joining(story.sink, report.generation, FullDisk(tmp_path / "b", 0), story)
+    left = SystemDisk(tmp_path / "b")
+
+    assert read_file(left, RESTORING) is None
+    assert read_file(left, KEYRING) is None
+    assert await joining(story.sink, report.generation, left, story) == opened(left, story.shares).applied_index
 
 
 async def test_write_ids_are_forgotten(tmp_path: Path) -> None:

@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MEMBER = ("--member", "n1=127.0.0.1:8201,http://127.0.0.1:8200")
+BROKEN_PEER = """
+[peer]
+tls_cert_file = "{0}/bad"
+tls_key_file = "{0}/bad"
+tls_ca_file = "{0}/bad"
+address = "127.0.0.1:8201"
+members = [
+  {{ id = "n1", peer = "127.0.0.1:8201", api = "https://127.0.0.1:8200" }},
+  {{ id = "n2", peer = "127.0.0.1:8203", api = "https://127.0.0.1:8202" }},
+]
+"""
 
 
 # ---- words
@@ -58,7 +69,7 @@ def test_a_generation_is_named_as_it_is_printed() -> None:
 def test_what_is_expected_is_an_index_and_a_hash() -> None:
     """Nothing else."""
     assert expected_of(f"12:{'ab' * 32}") == (12, b"\xab" * 32)
-    for word in ("", "12", "12:ab", f"x:{'ab' * 32}", "12:" + "zz" * 32):
+    for word in ("", "12", "12:ab", f"x:{'ab' * 32}", "12:" + "zz" * 32, f"{'9' * 5000}:{'ab' * 32}"):
         with pytest.raises(WantedError):
             expected_of(word)
 
@@ -151,6 +162,50 @@ def test_what_is_missing_is_named(run: Any, words: list[str], said: str) -> None
 
     assert result.exit_code == 1
     assert said in result.stderr
+
+
+@pytest.mark.parametrize("flag", ["keep-tokens", "old-access"])
+def test_access_of_an_earlier_point_needs_a_word(run: Any, tmp_path: Path, flag: str) -> None:
+    """Nobody is at the terminal here: the flag that says it, or nothing is done."""
+    words = ["backup", "restore", "--from", f"sqlite://{tmp_path}/none.db", *MEMBER, "--data", str(tmp_path / "d")]
+    denied = run(*words, f"-{flag}")
+    allowed = run(*words, f"-{flag}", f"-yes-{flag}")
+
+    assert (denied.exit_code, f"repeat the command with -yes-{flag}" in denied.stderr) == (1, True)
+    assert (allowed.exit_code, "no such file" in allowed.stderr) == (2, True)
+
+
+def test_recover_keeps_tokens_only_on_a_word(run: Any, tmp_path: Path) -> None:
+    """It is asked for before anything is read."""
+    words = ["operator", "recover", "-survivor", str(tmp_path), *MEMBER, "--data", str(tmp_path / "d"), "-keep-tokens"]
+    denied = run(*words)
+    allowed = run(*words, "-yes-keep-tokens")
+
+    assert (denied.exit_code, "repeat the command with -yes-keep-tokens" in denied.stderr) == (1, True)
+    assert (allowed.exit_code, "none of the folders is a member's" in allowed.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("command", [["backup", "restore"], ["operator", "recover", "-survivor", "{}"]])
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        (BROKEN_PEER, "bad must hold a certificate"),
+        ('[backup]\nsinks = [{{ name = "s", url = "sqlite://{0}/b.db", password_file = "{0}/bad" }}]\n',
+         "bad is not UTF-8 text"),
+    ],
+)  # fmt: skip
+def test_a_file_of_the_configuration_that_is_broken_is_a_sentence(
+    run: Any, tmp_path: Path, command: list[str], section: str, said: str
+) -> None:
+    """Whichever command reads it; what is in it is not repeated."""
+    (tmp_path / "bad").write_bytes(b"planted\xff\xfe")
+    config = tmp_path / "node.toml"
+    config.write_text(f'profile = "dev"\n[node]\nid = "n1"\ndata_dir = "{tmp_path}/d"\n' + section.format(tmp_path))
+    result = run(*[word.format(tmp_path) for word in command], "-config", str(config))
+
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert "planted" not in result.stderr + result.stdout
 
 
 def test_a_file_that_is_not_there_is_not_made(run: Any, tmp_path: Path) -> None:
