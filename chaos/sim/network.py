@@ -36,7 +36,7 @@ class Network:
         self._epoch: dict[tuple[int, int], int] = {}
         self._up: dict[tuple[int, int], bool] = {}
         self._last: dict[tuple[int, int], float] = {}
-        self._queues: dict[tuple[int, int], deque[tuple[bytes, int, int]]] = {}
+        self._queues: dict[tuple[int, int], deque[tuple[bytes, int, int, float]]] = {}
         for a in range(len(members)):
             for b in range(a):
                 self._epoch[b, a] = 0
@@ -134,14 +134,15 @@ class Network:
             return True
         due = max(self.world.now_s + self._delay(a, b), self._last.get((a, b), 0.0) + 1e-6)
         self._last[a, b] = due
-        self._queues.setdefault((a, b), deque()).append((data, self._epoch[key], self.members[b].life))
+        what = (data, self._epoch[key], self.members[b].life, self.world.now_s)
+        self._queues.setdefault((a, b), deque()).append(what)
         self.world.at(due - self.world.now_s, self._pump, a, b)
         return True
 
     def _pump(self, a: int, b: int) -> None:
         """One message of the queue, the oldest: order is kept whatever delays whom."""
         queue = self._queues[a, b]
-        data, epoch, life = queue[0]
+        data, epoch, life, sent_s = queue[0]
         key = (min(a, b), max(a, b))
         if self._alive(b, life):
             current = self._up[key] and self._epoch[key] == epoch
@@ -153,7 +154,7 @@ class Network:
                 return
             if self.reachable(a, b) and (current or self.world.rng.random() < OLD_BYTES_CHANCE):
                 queue.popleft()
-                self.members[b].receive(a, messages.decode(data))
+                self._receive(a, b, data, sent_s)
                 return
         queue.popleft()
 
@@ -161,12 +162,16 @@ class Network:
         return self.members[b].alive and self.members[b].life == life
 
     def _deliver_after(self, delay_s: float, a: int, b: int, data: bytes) -> None:
-        self.world.at(delay_s, self._deliver, a, b, data, self.members[b].life)
+        self.world.at(delay_s, self._deliver, a, b, data, self.members[b].life, self.world.now_s)
 
-    def _deliver(self, a: int, b: int, data: bytes, life: int) -> None:
+    def _deliver(self, a: int, b: int, data: bytes, life: int, sent_s: float) -> None:
         if not self._alive(b, life) or not self.reachable(a, b):
             return
         if not self.members[b].running:
-            self.members[b].postpone(self._deliver, a, b, data, life)
+            self.members[b].postpone(self._deliver, a, b, data, life, sent_s)
             return
+        self._receive(a, b, data, sent_s)
+
+    def _receive(self, a: int, b: int, data: bytes, sent_s: float) -> None:
+        self.world.longest_way_s = max(self.world.longest_way_s, self.world.now_s - sent_s)
         self.members[b].receive(a, messages.decode(data))

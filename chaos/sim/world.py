@@ -83,6 +83,7 @@ class World:
         self.rng = random.Random(f"world {options.seed}")
         self.now_s = 0.0
         self.healed = False
+        self.longest_way_s = 0.0  # that a message took so far
         self.violations: list[str] = []
         self.stats: Counter[str] = Counter()
         self.trace_lines: list[str] | None = [] if trace else None

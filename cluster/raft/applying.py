@@ -216,6 +216,7 @@ class Applying(Snapshots):
         super().on_role(old, new)
         if old == LEADER:
             self.lose_proposals()
+            self.hear_stamp(self.next_stamp())  # time goes on from its own word until it hears another's
             self.on_lead(False)
         if new == LEADER:
             self.on_lead(True)

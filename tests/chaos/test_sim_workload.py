@@ -372,6 +372,18 @@ def test_a_write_id_is_known_for_its_window(book: Book, waited_s: float, found: 
     assert (book.kinds, asked.unsure) == (found, True)
 
 
+@pytest.mark.parametrize(("way_s", "found"), [(2.5, []), (0.1, ["a write id is forgotten too early"])])
+def test_a_write_id_that_a_node_drew_is_as_old_as_what_the_node_had_heard(
+    book: Book, way_s: float, found: list[str]
+) -> None:
+    """Its first word of a leader may have been on its way for long."""
+    book.history.remembered_s, book.world.longest_way_s = 3.0, way_s
+    asked = book.ask("put", write_id=False)
+    book.answer(asked, 504, 0, applied="unknown", text="the outcome is no longer known")
+
+    assert book.kinds == found
+
+
 # ---- refusals
 @pytest.mark.parametrize(("cas", "found"), [(0, []), (1, ["a refusal that nothing justifies"])])
 def test_a_refusal_is_justified_by_the_state_it_names(book: Book, cas: int, found: list[str]) -> None:

@@ -306,6 +306,18 @@ def test_a_reader_s_time_is_the_leader_s_stamp_plus_its_own_time_since() -> None
     assert abs(node.replica.next_stamp() - later_ns) < 60_000_000
 
 
+def test_time_goes_on_for_a_leader_that_stepped_down() -> None:
+    """From its own last word, though it hears nobody: what expires meanwhile has expired."""
+    wired = Wired()
+    node = wired.elect("n1")
+    wired.run(1.0)
+    last_ns = node.replica.next_stamp()
+    node.replica.step_down()
+    wired.clock.now_s += 30.0
+
+    assert abs(node.replica.now_ns() - last_ns - 30 * 10**9) < 1_000_000
+
+
 # ---- applying in slices
 def test_applying_is_bounded_in_time_a_turn() -> None:
     """The rest is applied in the next turns."""
