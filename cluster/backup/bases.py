@@ -33,7 +33,7 @@ def head_of_base(
 def objects_of_base(
     first: Header, payloads: Iterator[bytes], sealer: Callable[[], BackupSealer]
 ) -> Iterator[tuple[bytes, Parsed]]:
-    """(object, taken apart) of each part. `sealer` is asked for each: keys may rotate while a base is sent."""
+    """(object, taken apart) of each part. `sealer` is asked for each: what it gives may change while a base is sent."""
     header = first
     held = next(payloads)
     while True:

@@ -11,8 +11,8 @@ Invariants
       hash; a batch is all its entries or nothing
   B3  the parts of a base are chained among themselves; its first part names the batch that ends at its index. If none
       does, the base is fresh: its first part names nothing, and the first batch behind it names its final part
-  B4  a base, and each batch that holds a change of the keyring, carries the keyring's envelope: an object and a
-      threshold of shares suffice to open what comes next
+  B4  a base, each batch that holds a change of the keyring, and the first one that is sealed with another key term
+      carry the keyring's envelope: an object and a threshold of shares suffice to open what comes next
 Source: docs/backup.md; docs/threat-model.md, keys.
 """
 
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from ..errors import DamagedError
+from ..keyring.purposes import KEY_TERM_ID_BYTES
 from ..state.digest import DIGEST_BYTES
 
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ class Parsed(msgspec.Struct, frozen=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_header = msgspec.msgpack.Decoder(Header).decode
 _decode_entries = msgspec.msgpack.Decoder(Entries).decode
+
+
+def key_term_of(place: bytes) -> bytes:
+    """Id of the key term in a header's `place`."""
+    return place[:KEY_TERM_ID_BYTES]
 
 
 def head_of(header: Header) -> bytes:

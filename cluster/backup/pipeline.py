@@ -9,6 +9,8 @@ Invariants
   P3  a sink that disagrees with what this cluster knows of it is not followed: it is said loudly, and a base begins
   P4  `confirmed` only ever names entries that the sink answered for, durably
   P5  batches do not wait for a base that follows one of them; a base that batches have passed is given up
+  P7  the first object that this process seals with a key term carries the keyring's envelope; a base is sealed with
+      one key term, or given up
   P6  no failure ends it, whatever it is
 Source: docs/backup.md; docs/decisions/0009-backups-are-a-chain-of-facts.md.
 """
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import SealedError, StrongroomError
 from . import retry
 from .bases import head_of_base, objects_of_base
-from .format import Header, Kind, encode_entries, parse
+from .format import Header, Kind, encode_entries, key_term_of, parse
 from .gather import GapError
 from .ports import Policy, Source, Standing
 from .retention import in_order, kept
@@ -66,6 +68,7 @@ class Pipeline:
         self._clock = clock
         self._random = random
         self._on_confirmed = on_confirmed
+        self._key_term = b""  # the sink has an object of ours with this term's envelope
         self._progressed = False  # since the last failure
         self._again = asyncio.Event()  # the pause after a failure is over
         self._outcome = asyncio.Event()  # something was stored, or failed
@@ -227,15 +230,18 @@ class Pipeline:
         if found is None:
             return None
         sealer = source.sealer()
+        place = sealer.place()
+        is_keyed = found.rekeyed or key_term_of(place) != self._key_term
         header = Header(
             generation=claim.generation, kind=Kind.BATCH, first=found.first, last=found.last, term=found.term,
             from_ns=position.time_ns, time_ns=max(found.time_ns, position.time_ns), previous=position.hash, base=b"",
-            part=0, final=True, fresh=False, place=sealer.place(), node_id=source.node_id,
-            envelope=source.envelope() if found.rekeyed else b"",
+            part=0, final=True, fresh=False, place=place, node_id=source.node_id,
+            envelope=source.envelope() if is_keyed else b"",
         )  # fmt: skip
         data = sealer.seal(header, encode_entries(found.first, found.entries, found.digest))
         parsed = parse(data)
         await self._call(self.sink.store(claim, data, parsed))
+        self._key_term = key_term_of(place)
         self.standing.batches += 1
         self.standing.bytes += len(data)
         sent = position._replace(last=found.last, hash=parsed.hash, time_ns=header.time_ns, fresh=False)
@@ -333,14 +339,18 @@ class Pipeline:
             claim.generation, base.index, base.term, base.time_ns, follows=None if follows is None else follows.hash,
             envelope=source.envelope(), node_id=source.node_id, random=self._random,
         )  # fmt: skip
-        final_hash = None
+        final_hash, key_term = None, b""
         for data, parsed in objects_of_base(head, base.chunks(), source.sealer):
+            own = key_term_of(parsed.header.place)
+            if key_term not in {b"", own}:
+                return None, position  # P7: keys were rotated
+            key_term = own
             await self._store_part(claim, data, parsed)
             self._stored()
             self.standing.bytes += len(data)
             self.standing.base_parts = parsed.header.part + 1
             if parsed.header.final:
-                final_hash = parsed.hash
+                final_hash, self._key_term = parsed.hash, key_term
             elif source.claim() != claim:
                 return None, position
             elif position is not None and self._is_due(position):
