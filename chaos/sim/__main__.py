@@ -24,7 +24,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--config", choices=sorted(CONFIGS), help="this configuration for every seed")
     parser.add_argument("--script", choices=sorted(SCRIPTS), help="this attack in every seed")
     parser.add_argument("--json", type=Path, help="write all counts to this file")
-    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -34,8 +34,8 @@ def main() -> int:
     if arguments.seed is not None:
         return _replay(arguments)
     job = Job(arguments.first, arguments.seeds, max(1, arguments.jobs), arguments.config, arguments.script)
-    if arguments.worker is not None:
-        work(job, arguments.worker)
+    if arguments.worker:
+        work(job)
         return 0
     report = campaign(job)
     print("\n".join(report.table()))

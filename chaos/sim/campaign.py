@@ -1,7 +1,8 @@
 """Many seeds: runs them in as many processes as are wanted, counts, and says what happened in each configuration.
 
 A worker is this program again (`--worker`), which prints one JSON line a seed: nothing is shared, and an exception in
-one seed is that seed's failure. The rate is seeds per second of processor time, by the number of nodes.
+one seed is that seed's failure; so is the end of a worker, and another one goes on behind it. The rate is seeds per
+second of processor time, by the number of nodes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .run import run
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+PROGRAM = (sys.executable, "-m", "chaos.sim")
 SHOWN_EVERY = 200
 OPERATIONS = ("acknowledged", "unknown", "reads", "elections", "installs", "starts", "starts that recover", "messages")
 
@@ -117,9 +119,9 @@ def one(seed: int, config: str | None, script: str | None) -> dict[str, Any]:
     return line | {"seconds": time.process_time() - begun_s}
 
 
-def work(job: Job, share: int) -> None:
+def work(job: Job) -> None:
     """A worker: every `jobs`-th seed, a line each."""
-    for seed in range(job.first + share, job.first + job.count, job.jobs):
+    for seed in range(job.first, job.first + job.count, job.jobs):
         print(json.dumps(one(seed, job.config, job.script)), flush=True)
 
 
@@ -149,29 +151,69 @@ def _lines(job: Job) -> Iterable[dict[str, Any]]:
         for seed in range(job.first, job.first + job.count):
             yield one(seed, job.config, job.script)
         return
-    workers = [_worker(job, share) for share in range(job.jobs)]
+    workers = [Worker(job, job.first + share) for share in range(min(job.jobs, job.count))]
     try:
         with selectors.DefaultSelector() as selector:
             for worker in workers:
-                assert worker.stdout is not None
-                selector.register(worker.stdout, selectors.EVENT_READ)
+                selector.register(worker.lines, selectors.EVENT_READ, worker)
             while selector.get_map():
                 for key, _ in selector.select():
-                    stream: IO[str] = key.fileobj  # type: ignore[assignment] # what was registered
-                    if text := stream.readline():
-                        yield json.loads(text)
-                    else:
-                        selector.unregister(stream)
+                    worker = key.data
+                    line = worker.next()
+                    if line is not None:
+                        yield line
+                        continue
+                    selector.unregister(worker.lines)
+                    failure = worker.failure()
+                    if failure is None:
+                        continue
+                    yield failure
+                    if worker.seed + job.jobs < job.first + job.count:
+                        workers.append(Worker(job, worker.seed + job.jobs))
+                        selector.register(workers[-1].lines, selectors.EVENT_READ, workers[-1])
     finally:
         for worker in workers:
-            worker.kill()
-            worker.wait()
+            worker.end()
 
 
-def _worker(job: Job, share: int) -> subprocess.Popen[str]:
-    words = ["--worker", str(share), "--first", str(job.first), "--seeds", str(job.count), "--jobs", str(job.jobs)]
-    words += ["--config", job.config] if job.config else []
-    words += ["--script", job.script] if job.script else []
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and program
-        [sys.executable, "-m", "chaos.sim", *words], stdout=subprocess.PIPE, text=True, bufsize=1
-    )
+class Worker:
+    """A process that runs every `jobs`-th seed from `first` on."""
+
+    def __init__(self, job: Job, first: int) -> None:
+        self.seed = first  # that it is at
+        self._job = job
+        words = ["--worker", "--first", str(first), "--jobs", str(job.jobs)]
+        words += ["--seeds", str(job.first + job.count - first)]
+        words += ["--config", job.config] if job.config else []
+        words += ["--script", job.script] if job.script else []
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+            [*PROGRAM, *words], stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        assert self._process.stdout is not None
+        self.lines: IO[str] = self._process.stdout
+
+    def next(self) -> dict[str, Any] | None:
+        """What it says of its seed; None: it has ended."""
+        text = self.lines.readline()
+        if not text.endswith("\n"):
+            return None
+        self.seed += self._job.jobs
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def failure(self) -> dict[str, Any] | None:
+        """A line for the seed that it ended at, if it ended before its work did."""
+        code = self._process.wait()
+        if code == 0 and self.seed >= self._job.first + self._job.count:
+            return None
+        options = expand(self.seed, self._job.config, self._job.script)
+        return {
+            "seed": self.seed, "config": options.config, "script": options.script, "nodes": options.nodes,
+            "violations": [f"the process that ran it ended with {code}"], "stats": {}, "seconds": 0.0,
+        }  # fmt: skip
+
+    def end(self) -> None:
+        """It runs no more."""
+        self._process.kill()
+        self._process.wait()
+        self.lines.close()

@@ -36,7 +36,10 @@ def run(
     world = World(options or expand(seed), trace=trace)
     product = product or Product(replica=replica_class)
     with product.patched(), _few_collections():
-        _run(world, product)
+        try:
+            _run(world, product)
+        finally:
+            world.close()
     return world
 
 

@@ -86,6 +86,7 @@ class World:
         self.longest_way_s = 0.0  # that a message took so far
         self.violations: list[str] = []
         self.stats: Counter[str] = Counter()
+        self.at_end: list[Callable[[], None]] = []
         self.trace_lines: list[str] | None = [] if trace else None
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = 0
@@ -104,6 +105,13 @@ class World:
             action(*arguments)
         self.now_s = max(self.now_s, until_s)
         self.stats["events"] += count
+
+    def close(self) -> None:
+        """The verdict stands; what was left unfinished is let go."""
+        verdict = list(self.violations)
+        for action in self.at_end:
+            action()
+        self.at_end, self.violations = [], verdict
 
     def trace(self, *words: Any) -> None:
         """A line of the trace, if one is kept."""

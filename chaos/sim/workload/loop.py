@@ -2,13 +2,19 @@
 
 It has what coroutines of `node` and `cluster` ask of a running loop, and no more. What became ready runs in the order
 in which it became so; a member that is paused runs nothing until it goes on, one that is down nothing ever again.
+
+What a life leaves unfinished is kept and closed when the run is over, outermost coroutine first. Left to the garbage
+collector, CPython 3.11 closes the inner one first, and reads freed memory where that ends the outer one (seed 8200056).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
+
+from ..journal import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -34,6 +40,8 @@ class SimLoop:
         self._due = False
         self._running = False
         self.on_mistake: Callable[[str], None] = lambda _what: None
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
+        world.at_end.append(self.close)
 
     @property
     def alive(self) -> bool:
@@ -90,7 +98,19 @@ class SimLoop:
         """A task of this loop; it is silent if its life ends before it."""
         task: Any = asyncio.Task(coro, loop=self._self)
         task._log_destroy_pending = False  # lives end
+        self._tasks[id(task)] = task
+        task.add_done_callback(self._done)
         return cast("asyncio.Task[Any]", task)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(id(task), None)
+
+    def close(self) -> None:
+        """Nothing waits any more. What a coroutine says to that is nobody's."""
+        tasks, self._tasks = self._tasks, {}
+        for task in tasks.values():
+            with contextlib.suppress(Exception, asyncio.CancelledError, Ended):
+                cast("Coroutine[Any, Any, Any]", task.get_coro()).close()
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """A mistake of ours in a callback. What a dead life's futures held is nobody's."""
