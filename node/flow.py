@@ -84,6 +84,10 @@ class Flow:
         self._writing = Writing(member, self.judge, audit, write_ids, indexes)
         self.metrics: Metrics | None = None
 
+    def close(self) -> None:
+        """No more work is begun in threads."""
+        self._writing.close()
+
     async def handle(self, request: RawRequest) -> RawResponse:
         """The answer to a request below a mount. Never raises but for cancellation and broken invariants."""
         try:

@@ -20,6 +20,8 @@ from .policy import builtin
 from .request import Operation, RawRequest, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cluster import Member, Token, View
 
     from .auth.tokens import TokenView
@@ -102,6 +104,18 @@ class Judge:
         if request.wrap_ttl_s:  # never answered unwrapped
             raise Refusal(400, "response wrapping is not supported")
         return Judged(routed, operation, token, self._caller(token, now_ns, sudo=sudo), decision.granting_policies)
+
+    def labour(self, view: View, request: RawRequest, now_ns: int) -> Callable[[], Any] | None:
+        """What the engine wants to have run before it decides, for who may ask it at all. Raises Refusal."""
+        routed = self._registry.route(view, request.path)
+        labour = None if routed is None else getattr(routed.engine, "labour", None)
+        if routed is None or labour is None:
+            return None
+        judged = self.judge(view, request, routed, now_ns, pending=False)
+        work: Callable[[], Any] | None = labour(
+            self.context(view, routed, now_ns, judged.caller), request, routed.path
+        )
+        return work
 
     def may_read(self, view: View, raw_token: str, path: str, now_ns: int, address: str) -> bool:
         """Whether `judge` would let a GET of a secret's path pass, by a token and a rule without any conditions.

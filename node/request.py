@@ -92,6 +92,8 @@ class RawRequest:
     listener: str = "main"
     body_is_form: bool = False
     write_id_is_early: bool = False  # this node drew it, while it heard no leader
+    labour: Any = None  # what the engine let run before it decides (engines/base.py, Labour)
+    certificate: bytes = b""  # DER of the client's certificate, where the listener asks for one
 
     def __repr__(self) -> str:
         return f"<RawRequest {self.id} {self.method} from {self.remote_address}>"
@@ -161,6 +163,10 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"<Answer {self.status}>"
+
+
+class StaleLabour(Exception):  # noqa: N818 - asked again, not answered
+    """What was worked out beforehand does not fit the state any more: it is worked out again."""
 
 
 class RawJson(bytes):

@@ -30,12 +30,10 @@ from cluster import (
 from .adoption import Adoption
 from .at_once import AtOnce
 from .audit_desk import AuditDesk
-from .auth.token_engine import TokenEngine
 from .backup_desk import BackupDesk
+from .catalog import MOUNT_TYPES, engines
 from .cluster_seal import ClusterSeal
 from .config.document import FIELDS, split_address
-from .engines.kv1 import KvV1
-from .engines.kv2 import KvV2
 from .engines.system.backend import SystemBackend
 from .flow import Flow
 from .forward import Forwarder
@@ -152,14 +150,10 @@ class Node:
 
     # ---- parts
     def _make_engines(self) -> dict[str, Engine]:
-        limits = self.config.limits
-        system = SystemBackend(audit_rules=self.audit.rules, leader_id=lambda: self.member.leader_id)
-        return {
-            "system": system,
-            "token": TokenEngine(),
-            "kv1": KvV1(value_bytes_max=limits.value_bytes),
-            "kv2": KvV2(versions_max=limits.versions_max, value_bytes_max=limits.value_bytes),
-        }
+        system = SystemBackend(
+            audit_rules=self.audit.rules, leader_id=lambda: self.member.leader_id, mount_types=MOUNT_TYPES
+        )
+        return {"system": system, **engines(self.config.limits)}
 
     def _engine_for(self, mount: Mount) -> Engine | None:
         if mount.type == "kv":
@@ -356,6 +350,7 @@ class Node:
         await self.member.hand_over()
         for server in self.servers:
             await server.stop(self.config.limits.drain_timeout_s)
+        self.flow.close()
         await self.audit.close()
         await self.backups.closed()
         await self.member.stop()

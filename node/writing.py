@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cluster import Draft, StrongroomError, UnknownOutcomeError, View
+from cluster import Draft, OverloadedError, StrongroomError, UnknownOutcomeError, View
 
 from .auth import tokens
 from .auth.token_use import join, use_token
 from .engines.base import Plan
 from .engines.system.routes import Router, unsupported_path
 from .http.render import refused, respond
+from .labour import Labourers
 from .outcomes import INTERNAL, AuditFailedError, failed, outcome, say_write_id
-from .request import Answer, Operation, RawRequest, RawResponse, Refusal
+from .request import Answer, Operation, RawRequest, RawResponse, Refusal, StaleLabour
 from .writes import Repetition
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from .judge import Judge, Judged
     from .registry import Routed
     from .writes import WriteIds
+
+
+LABOUR_ATTEMPTS = 3
 
 
 class Writing:
@@ -43,6 +47,11 @@ class Writing:
         self._audit: AuditPort = audit.broker
         self._write_ids = write_ids
         self._indexes = indexes
+        self._labourers = Labourers()
+
+    def close(self) -> None:
+        """No more work is begun in threads."""
+        self._labourers.close()
 
     async def write(self, request: RawRequest) -> RawResponse:
         """Its answer, applied and audited. Raises StrongroomError, AuditFailedError."""
@@ -56,15 +65,30 @@ class Writing:
                 refusal = error
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
             raise AuditFailedError
-        return await self._proposed(request, judged, refusal)
+        for _ in range(LABOUR_ATTEMPTS):
+            try:
+                return await self._proposed(request, judged, refusal)
+            except StaleLabour:
+                continue
+        raise OverloadedError("what this needs is being changed by others")
 
-    async def _proposed(self, request: RawRequest, judged: Judged | None, refusal: Refusal | None) -> RawResponse:
-        unopened: Refusal | None = None
-        if refusal is None and request.path.startswith("sys/audit/"):
+    async def _before(self, request: RawRequest) -> Refusal | None:
+        """What has to be done before the brackets is done, for who may ask for it; or why it cannot be."""
+        if request.path.startswith("sys/audit/"):
             try:
                 await self._desk.before(request)
             except Refusal as error:  # the device cannot be opened here
-                unopened = error
+                return error
+        replica = self._member.running
+        try:
+            work = self._judge.labour(replica.state, request, replica.now_ns())
+        except Refusal as error:
+            return error
+        request.labour = None if work is None else await self._labourers.run(work)
+        return None
+
+    async def _proposed(self, request: RawRequest, judged: Judged | None, refusal: Refusal | None) -> RawResponse:
+        unopened = await self._before(request) if refusal is None else None
         decided: Any = unopened
 
         def decide(view: View, now_ns: int) -> tuple[Draft, Any]:
@@ -83,6 +107,8 @@ class Writing:
             if self._audit.enabled and not await self._audit.response(request, judged, None, failed(failure)):
                 raise AuditFailedError(unknown=isinstance(failure, UnknownOutcomeError)) from error
             raise failure from None
+        if isinstance(done, StaleLabour):
+            raise done
         return await self._applied(request, judged, index, done)
 
     def _decide(self, view: View, now_ns: int, request: RawRequest) -> tuple[Draft, Any, Judged | None]:
@@ -97,6 +123,8 @@ class Writing:
             if remembered is not None:
                 return Draft(), remembered, judged
             return *self._plan(view, now_ns, request, judged), judged
+        except StaleLabour as stale:
+            return Draft(), stale, judged
         except Refusal as refusal:
             return self.paid(view, now_ns, request), refusal, judged
 

@@ -113,10 +113,14 @@ class Floor(Record):
 
 
 class Entry(Record):
-    """What an engine or auth method stores. Key: mount uuid (16) + its own key. `box` is sealed like a value."""
+    """What an engine or auth method stores. Key: mount uuid (16) + its own key. `box` is sealed like a value.
+
+    `rid` is drawn with each put, so that no earlier box opens as the present one.
+    """
 
     salt_id: int = 0
     box: bytes = b""
+    rid: bytes = b""
 
 
 class Mount(Record):

@@ -38,6 +38,10 @@ class View(Protocol):
         """Keys of the tokens whose parent is `token`."""
         ...
 
+    def list_entries(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
+        """As `list`, of what an engine stores (table ENTRY)."""
+        ...
+
     def list(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
         """Sorted names below `folder` (mount uuid + path ending in "/" or just the uuid), folders with their slash."""
         ...

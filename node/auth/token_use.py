@@ -52,6 +52,10 @@ class AfterUse:
         """As the view beneath."""
         return self._view.token_children(token)
 
+    def list_entries(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
+        """As the view beneath."""
+        return self._view.list_entries(folder, after=after, limit=limit)
+
     def list(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
         """As the view beneath."""
         return self._view.list(folder, after=after, limit=limit)

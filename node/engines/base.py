@@ -7,8 +7,8 @@ state. Refusals are raised as `Refusal`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cluster import Draft, Mount, ValueSealing, View
 
@@ -47,6 +47,10 @@ class Context:
     mount_path: str = ""
     mount: Mount | None = None
 
+    def at(self, mount_path: str, mount: Mount) -> Context:
+        """The same for another mount: for what one engine keeps in the storage of another (cubbyhole, identity)."""
+        return replace(self, mount_path=mount_path, mount=mount)
+
 
 @dataclass(slots=True)
 class Plan:
@@ -79,4 +83,17 @@ class Engine(Protocol):
 
     def decide(self, context: Context, request: RawRequest, path: str) -> Plan:
         """The plan of a request that may change something."""
+        ...
+
+
+class Labour(Protocol):
+    """An engine may have `labour` beside: work too long for the loop (a password's hash, an RSA key).
+
+    The leader asks it before the brackets, on what is applied, lets what it returns run in a thread of a bounded pool,
+    and gives the result to `decide` as `request.labour`. `decide` must not rely on the state having stayed the same:
+    the result says what it was made from, and is refused with a `StaleLabour` where that has changed.
+    """
+
+    def labour(self, context: Context, request: RawRequest, path: str) -> Callable[[], Any] | None:
+        """What is to be run; None: nothing. Raises Refusal, as `decide` would."""
         ...

@@ -28,6 +28,11 @@ TRANSACTION = Transaction(
 )
 
 
+def as_of(fields: int, record: records.Record) -> bytes:
+    """The record as a program wrote it that knew so many of its fields."""
+    return records.encode(msgspec.msgpack.decode(records.encode(record))[:fields])
+
+
 def golden_state():
     """One record of most tables, one of a table nobody knows, one that does not decode."""
     return state_of(
@@ -35,8 +40,8 @@ def golden_state():
         (Table.SECRET, PATH, records.Secret(current=2, rid=b"12345678")),
         (Table.VERSION, version_key(PATH, 1), records.Version(box=b"one")),
         (Table.VERSION, version_key(PATH, 2), records.Version(box=b"two")),
-        (Table.ENTRY, MOUNT + b"role/x", records.Entry(box=b"e")),
-        (Table.TOKEN, b"t" * 32, records.Token(accessor=b"accessor", expires_ns=9, policies=["root"])),
+        (Table.ENTRY, MOUNT + b"role/x", as_of(3, records.Entry(box=b"e"))),
+        (Table.TOKEN, b"t" * 32, as_of(20, records.Token(accessor=b"accessor", expires_ns=9, policies=["root"]))),
         (Table.ACCESSOR, b"accessor", records.Accessor(token=b"t" * 32)),
         (Table.LEASE, b"db/creds/1", records.Lease(token=b"t" * 32, issued_ns=1, expires_ns=9)),
         (Table.WRITE_ID, b"w" * 16, records.WriteId(5, 6, b"r" * 16)),
