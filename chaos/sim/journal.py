@@ -110,14 +110,17 @@ class Stream:
         elif self.step is not None:
             self._child.run(self._duty, [])
 
-
-    def finish(self) -> None:
-        """Everything that has arrived is done, and then the stream is at its end."""
+    def finish(self) -> bool:
+        """Everything that has arrived is done, and then the stream is at its end. False: there was no room for it."""
         while self.step is not None:
             arrived: list[tuple[int, bytes]] | None = []
             if isinstance(self.step, Receive):
                 arrived = self._reader.feed(self._pipe.take()) if self._pipe.waiting else None
-            self.step = self._child.run(self._duty, arrived)
+            step = self._child.run(self._duty, arrived)
+            if isinstance(step, Rest) and isinstance(self.step, Rest):
+                return False
+            self.step = step
+        return True
 
 
 class SimJournal:
@@ -236,11 +239,20 @@ class SimJournal:
         for pipe in self._pipes:
             pipe.end()
 
-    def finish(self) -> None:
-        """A clean stop: the node closes its ends, and the child does what has arrived, and ends."""
+    def finish(self) -> bool:
+        """A clean stop: the node closes its ends, and the child does what has arrived, and ends.
+
+        True: it ended well. A child that waits for room on its disk is killed in the end, as cluster/journal/parent.py
+        does.
+        """
         self._over = True
-        for stream in self._streams:
-            stream.finish()
+        ended = [stream.finish() for stream in self._streams]
+        return all(ended) and not self.failed_over_a_file
+
+    @property
+    def failed_over_a_file(self) -> bool:
+        """The child ended by itself, and why."""
+        return (self._process.status or 0) > 0
 
     def killed(self, rng: random.Random, *, power: bool) -> None:
         """The node is gone and the kernel kills the child, before or behind its next step, or the power is gone."""

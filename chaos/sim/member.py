@@ -233,11 +233,13 @@ class SimMember(SimProcess):
         if mode != FSYNC and not self.may_lose(self):
             return
         self.guard(self.replica.transfer_leadership)
-        self.writer.finish()
-        if mode == BUFFERED:
-            with contextlib.suppress(OSError):  # as cluster/member.py
-                mark_stopped(self.disk)
+        is_whole = self.writer.finish()
+        if mode == BUFFERED and (is_whole or self.writer.failed_over_a_file):
+            with contextlib.suppress(OSError, DamagedError):  # as cluster/closing.py
+                (mark_stopped if is_whole else mark_lost)(self.disk)
         self.crash("stop")
+        if mode == BUFFERED and self.writer.failed_over_a_file and not self.alive:
+            self.checks.disks.loses_log(self)
         if power and not self.alive:
             self.boots += 1
             self.disk.power_loss(self.rng)
