@@ -4,8 +4,9 @@ Pure. The rules are in one table each, so that a new table of records cannot be 
 is in none.
 
 Invariants
-  N1  a point before the newest entry: tokens, accessors and leases are void, unless they are kept on a typed word; then
-      everything that was revoked or changed afterwards is void, or has its newer form, and root tokens are void
+  N1  a point before the newest entry: tokens, accessors, secret-ids, what tokens kept for themselves, and leases are
+      void, unless they are kept on a typed word; then everything that was revoked or changed afterwards is void, or has
+      its newer form, and root tokens are void
   N2  policies, auth and identity records that changed afterwards come back in their newer form, unless the older one is
       asked for; what was created afterwards does not come back
   N3  write ids are forgotten, and the floor says so: no repetition of an old one is executed again
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from ..state import records
-from ..state.tables import Table
+from ..state.tables import MOUNT_UUID_BYTES, Table
 from ..state.transaction import Draft, Transaction
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
 VOID = frozenset({Table.TOKEN, Table.ACCESSOR, Table.LEASE})
 """What gives access for a time."""
+
+PASSES = (b"secret-id/", b"accessor/")
+"""Names, in auth mounts, of what lets somebody in for a time; like tokens, they are VOID."""
+
+CUBBYHOLE = "cubbyhole"  # type of the mount where tokens keep what is theirs, wrapped answers among it
 
 NEWER = frozenset({Table.POLICY, Table.IDENTITY})
 """What says who may do what: taken as it is now. Auth mounts and what their methods store, too (see `_access`)."""
@@ -173,6 +179,12 @@ def _access_as_now(facts: Facts, point: State, end: State, wish: Wish) -> None:
                 _leave_parent(facts, table, key, record)
             elif now[1] != record:
                 facts.put(table, key, now[1])
+    for key, record in _passes(point):
+        now = end.get(Table.ENTRY, key) if wish.keep_tokens else None
+        if now is None:
+            facts.drop(Table.ENTRY, key)
+        elif now[1] != record:
+            facts.put(Table.ENTRY, key, now[1])
     if wish.old_access:
         return
     for change in changes_since(point, end):
@@ -207,16 +219,36 @@ def _access(state: State) -> Iterator[tuple[Table, bytes, bytes]]:
     for table in sorted(NEWER):
         for key, _, record in state.items(table):
             yield table, key, record
-    uuids = set()
     for key, _, record in state.items(Table.MOUNT):
         if key.startswith(AUTH):
             yield Table.MOUNT, key, record
-            mount = records.readable(records.Mount, record)
-            if mount is not None:
-                uuids.add(mount.uuid)
+    uuids = _mount_uuids(state)[0]
     for key, _, record in state.items(Table.ENTRY):
-        if key[:16] in uuids:
+        if key[:MOUNT_UUID_BYTES] in uuids and not key.startswith(PASSES, MOUNT_UUID_BYTES):
             yield Table.ENTRY, key, record
+
+
+def _passes(state: State) -> Iterator[tuple[bytes, bytes]]:
+    """(key, record) of every entry that lets somebody in for a time, or that is a token's own."""
+    auth, cubbyholes = _mount_uuids(state)
+    for key, _, record in state.items(Table.ENTRY):
+        uuid = key[:MOUNT_UUID_BYTES]
+        if uuid in cubbyholes or (uuid in auth and key.startswith(PASSES, MOUNT_UUID_BYTES)):
+            yield key, record
+
+
+def _mount_uuids(state: State) -> tuple[set[bytes], set[bytes]]:
+    """Of auth methods; of cubbyholes."""
+    auth, cubbyholes = set(), set()
+    for key, _, record in state.items(Table.MOUNT):
+        mount = records.readable(records.Mount, record)
+        if mount is None:
+            continue
+        if key.startswith(AUTH):
+            auth.add(mount.uuid)
+        elif mount.type == CUBBYHOLE:
+            cubbyholes.add(mount.uuid)
+    return auth, cubbyholes
 
 
 def _hold_devices(facts: Facts, point: State) -> None:

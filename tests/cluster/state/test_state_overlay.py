@@ -216,3 +216,34 @@ def test_nothing_of_a_plain_transaction_stays_after_it_is_applied():
     assert (overlay.get(Table.FACT, b"k"), len(overlay)) == ((1, b"x"), 2)
     overlay.applied(1, made)
     assert len(overlay) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_an_engine_stores_is_listed_as_it_will_be(seed: int) -> None:
+    """Folder by folder, with puts and drops that are proposed and not applied."""
+    source = random.Random(seed)
+    leader = Leader()
+    names = [b"%c/%c%d" % (97 + at % 3, 97 + at % 2, at % 4) for at in range(12)] + [b"a", b"b/deep/x"]
+
+    def change() -> Draft:
+        draft = Draft()
+        for name in source.sample(names, 3):
+            if source.random() < 0.4:
+                draft.drop(Table.ENTRY, MOUNT + name)
+            else:
+                draft.put(Table.ENTRY, MOUNT + name, records.Entry(box=name))
+        return draft
+
+    for _ in range(30):
+        leader.propose(change())
+        if source.random() < 0.5:
+            leader.apply_all()
+        twin = Leader()
+        for key, _, record in leader.overlay.items(Table.ENTRY):
+            draft = Draft()
+            draft.put(Table.ENTRY, key, record)
+            twin.do(draft)
+        for folder in (MOUNT, MOUNT + b"a/", MOUNT + b"b/", MOUNT + b"b/deep/"):
+            for after, limit in ((b"", 0), (b"a", 2)):
+                seen = leader.overlay.list_entries(folder, after=after, limit=limit)
+                assert seen == twin.state.list_entries(folder, after=after, limit=limit)

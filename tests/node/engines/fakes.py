@@ -34,8 +34,14 @@ class FakeView:
         return iter(())
 
     def list(self, folder, *, after=b"", limit=0):
+        return self._names(Table.SECRET, folder, after, limit)
+
+    def list_entries(self, folder, *, after=b"", limit=0):
+        return self._names(Table.ENTRY, folder, after, limit)
+
+    def _names(self, table, folder, after, limit):
         names = set()
-        for key in self.tables[Table.SECRET]:
+        for key in self.tables[table]:
             if key.startswith(folder) and key != folder:
                 first, slash, _ = key[len(folder) :].partition(b"/")
                 names.add(first + slash)
