@@ -1,8 +1,9 @@
 """`make compose-test`: the compose file for real. Ends with 3, and says why, where no daemon can be had.
 
 Looked at: that three commands make a cluster whose backups arrive; that a lost node, and all of them at once, come back
-by themselves; that a second start changes nothing; that containers are as locked up as the file says; and where keys
-and tokens lie: each in the volume that needs it, and in no image, log or environment.
+by themselves; that lost data comes back from the database; that a second start changes nothing; that containers are as
+locked up as the file says; and where keys and tokens lie: each in the volume that needs it, and in no image, log or
+environment.
 """
 
 from __future__ import annotations
@@ -114,6 +115,24 @@ def comes_back(cluster: Cluster) -> None:
     cluster.until("all are back", lambda: NEEDLE in cluster.strongroom("n3", "kv", "get", "secret/a"))
 
 
+def comes_back_from_the_database(cluster: Cluster) -> None:
+    """Every node's data is lost: the folders are laid out from PostgreSQL, as docs/compose.md says."""
+    cluster.until("everything is in the database", lambda: any(is_backed_up(cluster, node) for node in NODES))
+    cluster.compose("stop", *NODES)
+    for node in NODES:
+        cluster.compose("run", "--rm", "--no-deps", "--entrypoint", "rm", node, "-rf", "/var/lib/strongroom/node")
+    restore = ("backup", "restore", "-config=/etc/strongroom-node.toml", "-format=json")
+    said = cluster.compose("run", "--rm", "--no-deps", "-T", NODES[0], *restore, "-yes-unwitnessed")
+    generation = json.loads(said)["generation"]
+    for node in NODES[1:]:
+        cluster.compose("run", "--rm", "--no-deps", "-T", node, *restore, "-join", generation)
+    cluster.compose("up", "-d", "--no-build")
+    cluster.until("nodes are healthy", lambda: cluster.is_healthy(*NODES))
+    cluster.until("the secret is back", lambda: NEEDLE in cluster.strongroom("n3", "kv", "get", "secret/a"))
+    cluster.strongroom("n1", "operator", "adopt")
+    cluster.until("backups arrive", lambda: any(is_backed_up(cluster, node) for node in NODES))
+
+
 def starts_twice(cluster: Cluster) -> None:
     """Nothing is made anew."""
     before = operator_file(cluster)
@@ -178,6 +197,11 @@ def holds(volume: str, needle: str) -> bool:
     return aside(volume, "grep -rqaF -f - /v && echo yes || true", stdin=f"{needle}\n") != ""
 
 
+STEPS = (
+    comes_up, serves_and_backs_up, is_locked_up, starts_twice, comes_back, comes_back_from_the_database, keeps_its_keys,
+)  # fmt: skip
+
+
 def compose_words() -> list[str]:
     """Version 2, or version 1."""
     try:
@@ -212,7 +236,7 @@ def looked_at(work: Path, cache: Path) -> int:
         build(own=own, cache=cache, work=work)
         cluster = Cluster(compose_words())
         try:
-            for step in (comes_up, serves_and_backs_up, is_locked_up, starts_twice, comes_back, keeps_its_keys):
+            for step in STEPS:
                 begun = time.perf_counter()
                 step(cluster)
                 print(f"compose: {step.__name__.replace('_', ' ')}: {time.perf_counter() - begun:.0f} s", flush=True)
