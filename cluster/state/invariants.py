@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from . import records
 from .indexes import INDEXED, Indexes
 from .slots import METADATA, SECRET, SHARDS, VERSION, shard_of
-from .sweeps import LEASE_KIND, MOUNT_KIND, TOKEN_KIND
+from .sweeps import CUBBYHOLE_KIND, CUBBYHOLE_MOUNT, LEASE_KIND, MOUNT_KIND, TOKEN_KIND
 from .tables import MOUNT_UUID_BYTES, VERSION_BYTES, Table
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def orphans(state: State) -> list[str]:
         ),
         "secrets of no mount": sum(key[:MOUNT_UUID_BYTES] not in mounts for shard in state.secrets for key in shard),
         "entries of no mount": sum(key[:MOUNT_UUID_BYTES] not in mounts for key, _, _ in state.items(Table.ENTRY)),
+        "entries that a dead token kept and no sweep removes": len(_kept_by_nobody(state, tokens, swept)),
         "accessors of no token": sum(
             accessor.token not in tokens or tokens[accessor.token].accessor != key
             for key, accessor in accessors.items()
@@ -99,10 +100,23 @@ def orphans(state: State) -> list[str]:
 
 
 def _swept(state: State) -> dict[str, set[bytes]]:
-    targets: dict[str, set[bytes]] = {MOUNT_KIND: set(), TOKEN_KIND: set(), LEASE_KIND: set()}
+    targets: dict[str, set[bytes]] = {kind: set() for kind in (MOUNT_KIND, TOKEN_KIND, LEASE_KIND, CUBBYHOLE_KIND)}
     for sweep in _decoded(state, Table.SWEEP, records.Sweep).values():
         targets.setdefault(sweep.kind, set()).add(sweep.target)
     return targets
+
+
+def _kept_by_nobody(
+    state: State, tokens: dict[bytes, records.Token], swept: dict[str, set[bytes]]
+) -> list[bytes]:
+    """Folders of the cubbyhole whose token is not there, and that no sweep removes."""
+    found = state.get(Table.MOUNT, CUBBYHOLE_MOUNT)
+    mount = None if found is None else records.readable(records.Mount, found[1])
+    if mount is None or mount.uuid in swept[MOUNT_KIND]:
+        return []
+    living = {mount.uuid + key.hex().encode() + b"/" for key, token in tokens.items() if token.type == "service"}
+    folders = (mount.uuid + name for name in state.list_entries(mount.uuid) if name.endswith(b"/"))
+    return [folder for folder in folders if folder not in living and folder not in swept[CUBBYHOLE_KIND]]
 
 
 def _has_a_root(key: bytes, tokens: dict[bytes, records.Token], swept: set[bytes]) -> bool:

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from . import bags
-from .indexes import ENTRY, TOKEN, facts
+from .indexes import ENTRY, LEASE, TOKEN, facts
 from .slots import METADATA, SECRET, VERSION
 from .tables import VERSION_BYTES
 
@@ -137,13 +137,26 @@ class Overlay:
 
     def list_entries(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> Names:
         """See View. Costs as `list`."""
-        pending = self._pending.get(ENTRY, {})
-        changed = {key: record is not None for key, (_, record) in pending.items() if key.startswith(folder)}
-        changed.pop(folder, None)
+        changed = self._pending_below(ENTRY, folder)
         if not changed:
             return self.state.list_entries(folder, after=after, limit=limit)
         below = self.state.indexes.entries.descend
         return _part(_joined(folder, self.state.list_entries(folder), changed, below), after, limit)
+
+    def list_leases(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> Names:
+        """See View. Costs as `list`."""
+        changed = self._pending_below(LEASE, folder)
+        if not changed:
+            return self.state.list_leases(folder, after=after, limit=limit)
+        below = self.state.indexes.leases.descend
+        return _part(_joined(folder, self.state.list_leases(folder), changed, below), after, limit)
+
+    def _pending_below(self, table: int, folder: bytes) -> dict[bytes, bool]:
+        """Keys below the folder with something pending → whether a record will stand there."""
+        pending = self._pending.get(table, {})
+        changed = {key: record is not None for key, (_, record) in pending.items() if key.startswith(folder)}
+        changed.pop(folder, None)
+        return changed
 
     def _changed(self, folder: bytes) -> dict[bytes, bool]:
         """Secrets below the folder with something pending → whether anything stands under them."""

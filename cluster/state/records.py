@@ -53,7 +53,10 @@ class Version(Record):
 
 
 class Token(Record):
-    """A service token. Key: keyed hash of the token (32). Valid only while every ancestor is."""
+    """A service token. Key: keyed hash of the token (32). Valid only while every ancestor is.
+
+    `mount` is the uuid of the auth mount at `mount_path` whose login made it; empty for others.
+    """
 
     accessor: bytes = b""
     parent: bytes | None = None
@@ -74,6 +77,8 @@ class Token(Record):
     role: str = ""
     type: str = "service"
     no_default_policy: bool = False
+    mount_path: str = ""
+    mount: bytes = b""
 
 
 class Accessor(Record):
@@ -83,13 +88,17 @@ class Accessor(Record):
 
 
 class Lease(Record):
-    """A lease of a dynamic secret. Key: lease id bytes."""
+    """A lease of a dynamic secret. Key: lease id bytes. `mount` is the uuid of the mount that gave it."""
 
     token: bytes = b""
     issued_ns: int = 0
     expires_ns: int = 0
     path: str = ""
     renewable: bool = False
+    mount: bytes = b""
+    ttl_s: int = 0
+    max_ttl_s: int = 0
+    last_renewal_ns: int = 0
 
 
 class WriteId(Record):
@@ -126,7 +135,8 @@ class Entry(Record):
 class Mount(Record):
     """A secrets engine ("secret/") or auth method ("auth/token/"). Key: that path, with its slash.
 
-    `options` and `config` hold Vault's fields by Vault's names.
+    `options` and `config` hold Vault's fields by Vault's names. Tokens of logins until `tokens_void_ns` are void: the
+    mount was moved then.
     """
 
     uuid: bytes = b""
@@ -139,6 +149,7 @@ class Mount(Record):
     seal_wrap: bool = False
     external_entropy_access: bool = False
     created_ns: int = 0
+    tokens_void_ns: int = 0
 
 
 class Policy(Record):
@@ -230,6 +241,69 @@ class Fact(Record):
     time_ns: int = 0
     text: str = ""
     data: bytes = b""
+
+
+class Alias(Record):
+    """What one auth mount calls an entity or a group. No record of its own: it stands in theirs.
+
+    `merged_from` are the ids of entities it belonged to before they were merged.
+    """
+
+    id: str = ""
+    mount_accessor: str = ""
+    name: str = ""
+    metadata: dict[str, str] | None = None
+    custom_metadata: dict[str, str] | None = None
+    merged_from: list[str] = []
+    created_ns: int = 0
+    updated_ns: int = 0
+
+
+class Entity(Record):
+    """Somebody, by whatever mount they log in. Table IDENTITY; keys of that table: node/identity/keys.py.
+
+    `group_ids` are the groups it is a direct member of, some of which may be gone; `merged_ids` the entities that
+    were merged into it.
+    """
+
+    id: str = ""
+    name: str = ""
+    metadata: dict[str, str] | None = None
+    policies: list[str] = []
+    disabled: bool = False
+    aliases: list[Alias] = []
+    group_ids: list[str] = []
+    merged_ids: list[str] = []
+    created_ns: int = 0
+    updated_ns: int = 0
+
+
+class Group(Record):
+    """Entities and groups that share policies. `parent_ids`: the groups it is a member of; some may be gone."""
+
+    id: str = ""
+    name: str = ""
+    type: str = "internal"
+    metadata: dict[str, str] | None = None
+    policies: list[str] = []
+    parent_ids: list[str] = []
+    alias: Alias | None = None
+    created_ns: int = 0
+    updated_ns: int = 0
+    modify_index: int = 0
+
+
+class GroupMembers(Record):
+    """Whoever was made a member of a group: each that is one still says so itself."""
+
+    entity_ids: list[str] = []
+    group_ids: list[str] = []
+
+
+class IdentityName(Record):
+    """The id of the entity or group that a name, an alias or a merged entity's id stands for."""
+
+    id: str = ""
 
 
 R = TypeVar("R", bound=Record)

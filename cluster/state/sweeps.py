@@ -8,6 +8,7 @@ Kinds, and their targets
   mount   a mount uuid; its secrets and its entries go
   token   a token's key, whose record is gone; its descendants and their accessors go
   lease   a folder of lease ids (ends in "/", or is empty for all); leases issued until the sweep's `time_ns` go
+  cubbyhole   what one token kept, as `cubbyhole` names it; its entries go, unless the token is there
 
 Invariants
   W1  a step is decided only on a Sweep record that is applied and that nothing pending changes: so everything
@@ -25,7 +26,7 @@ from . import records
 from .indexes import LEASE
 from .removal import Removal
 from .slots import METADATA
-from .tables import RECORDS_MAX, VERSION_BYTES, Table
+from .tables import MOUNT_UUID_BYTES, RECORDS_MAX, VERSION_BYTES, Table
 from .view import View, look
 
 if TYPE_CHECKING:
@@ -37,8 +38,12 @@ if TYPE_CHECKING:
 MOUNT_KIND = "mount"
 TOKEN_KIND = "token"  # noqa: S105 - the name of a kind of sweep
 LEASE_KIND = "lease"
+CUBBYHOLE_KIND = "cubbyhole"
+CUBBYHOLE_MOUNT = b"cubbyhole/"
+_SERVICE = "service"  # type of the tokens that keep anything
+CUBBYHOLE_FEW = 2  # entries that go with their token at once: those of a wrapping token; more are swept
 LIMIT = RECORDS_MAX - 1
-LIMIT_MIN = 3  # a token, its accessor, and the sweep of its descendants
+LIMIT_MIN = 4  # a token, its accessor, the sweep of its descendants and that of its cubbyhole
 LEASES_PASSED_MAX = 2_000  # living leases that one step looks at: a step is a few milliseconds
 
 
@@ -70,6 +75,40 @@ def lease_is_swept(view: View, lease_id: bytes, issued_ns: int) -> bool:
             return False
 
 
+# ---- what a token keeps for itself
+def cubbyhole(view: View, token: bytes) -> bytes:
+    """Folder of the entries that the token with this key keeps; b"" where there is no mount for them."""
+    found = view.get(Table.MOUNT, CUBBYHOLE_MOUNT)
+    mount = None if found is None else records.readable(records.Mount, found[1])
+    return b"" if mount is None else mount.uuid + token.hex().encode() + b"/"
+
+
+def keeps_something(view: View, token: bytes) -> bool:
+    """Whether an entry is stored for the token with this key, be there such a token or not."""
+    folder = cubbyhole(view, token)
+    return bool(folder and view.list_entries(folder, limit=1))
+
+
+def drop_cubbyhole(view: View, draft: Draft, token: bytes) -> None:
+    """The draft, which drops the token with this key, also drops what it kept, or says that it is to be removed."""
+    folder, entries = _kept(view, token)
+    if entries is None:
+        start(view, draft, CUBBYHOLE_KIND, folder)
+        return
+    for key, index in entries:
+        draft.expect(Table.ENTRY, key, index)
+        draft.drop(Table.ENTRY, key)
+
+
+def _kept(view: View, token: bytes) -> tuple[bytes, list[tuple[bytes, int]] | None]:
+    """(folder, [(key, index) of each entry]) of a token; None in place of the list if there are more than FEW."""
+    folder = cubbyhole(view, token)
+    names = view.list_entries(folder, limit=CUBBYHOLE_FEW + 1) if folder else []
+    if len(names) > CUBBYHOLE_FEW or any(name.endswith(b"/") for name in names):
+        return folder, None
+    return folder, [(folder + name, _index(view, Table.ENTRY, folder + name)) for name in names]
+
+
 # ---- removing
 def next_sweep(state: State, limit: int = LIMIT, *, view: View | None = None) -> Draft | None:
     """The next step of the first sweep that can go on; None if none can. On a leader `view` is its overlay."""
@@ -91,7 +130,8 @@ def next_sweep(state: State, limit: int = LIMIT, *, view: View | None = None) ->
 def next_expiry(state: State, now_ns: int, limit: int = LIMIT, *, view: View | None = None) -> Draft | None:
     """A transaction that drops exactly records that expired, with their accessors; None if nothing is due.
 
-    Descendants of an expired token are unreachable with it; where it has any, a sweep of them begins.
+    Descendants of an expired token are unreachable with it; where it has any, a sweep of them begins; and one of what
+    it kept for itself, where that is more than goes at once.
     """
     assert limit >= LIMIT_MIN
     view = state if view is None else view
@@ -108,12 +148,17 @@ def _expire_token(view: View, key: bytes, removal: Removal) -> bool:
     if next(iter(view.token_children(key)), None) is None:
         return _drop_token(view, key, removal)
     name = sweep_key(TOKEN_KIND, key)
-    # The accessor is not longer than a key may be; so much room is asked for, in an otherwise empty step there is.
-    if not removal.fits(LIMIT_MIN, 8 * len(name)) or not _drop_token(view, key, removal):
+    # So much room is asked for; in an otherwise empty step there is.
+    if not _drop_token(view, key, removal, beside=1, beside_bytes=8 * len(name)):
         return False
-    sweep = records.encode(records.Sweep(kind=TOKEN_KIND, target=key))
-    removal.put(Table.SWEEP, name, sweep, _index(view, Table.SWEEP, name))
+    _start(view, removal, TOKEN_KIND, key)
     return True
+
+
+def _start(view: View, removal: Removal, kind: str, target: bytes) -> None:
+    name = sweep_key(kind, target)
+    sweep = records.encode(records.Sweep(kind=kind, target=target))
+    removal.put(Table.SWEEP, name, sweep, _index(view, Table.SWEEP, name))
 
 
 Step = tuple[bool, bytes]  # whether nothing is left; the last key removed or passed
@@ -179,18 +224,61 @@ def _descendants(view: View, token: bytes) -> Iterator[bytes]:
             yield here
 
 
-def _drop_token(view: View, key: bytes, removal: Removal) -> bool:
+def _drop_token(view: View, key: bytes, removal: Removal, *, beside: int = 0, beside_bytes: int = 0) -> bool:
+    """The token goes with its accessor and what it kept, or nothing does; `beside`: records to be put with it."""
     found = view.get(Table.TOKEN, key)
     assert found is not None  # children and what expired are looked up in the same view
-    token = records.readable(records.Token, found[1])
+    drops = [(Table.TOKEN, key, found[0]), *_accessor_of(view, key, found[1])]
+    folder, entries = _kept(view, key)
+    with_entries = drops + [(Table.ENTRY, *entry) for entry in entries or ()]
+    if entries is not None and _fit(removal, with_entries, beside, beside_bytes):
+        drops, entries = with_entries, []
+    elif not _fit(removal, drops, beside + 1, beside_bytes + 8 * len(folder)):
+        return False
+    for table, name, index in drops:
+        removal.drop(table, name, index)
+    if entries != []:
+        _start(view, removal, CUBBYHOLE_KIND, folder)
+    return True
+
+
+def _accessor_of(view: View, key: bytes, record: bytes) -> list[tuple[Table, bytes, int]]:
+    token = records.readable(records.Token, record)
     accessor = b"" if token is None else token.accessor
     held = view.get(Table.ACCESSOR, accessor) if accessor else None
     owner = None if held is None else records.readable(records.Accessor, held[1])
     if held is None or owner is None or owner.token != key:
-        return removal.drop(Table.TOKEN, key, found[0])
-    if not removal.fits(2, 2 * (len(key) + len(accessor))):
-        return False
-    return removal.drop(Table.TOKEN, key, found[0]) and removal.drop(Table.ACCESSOR, accessor, held[0])
+        return []
+    return [(Table.ACCESSOR, accessor, held[0])]
+
+
+def _fit(removal: Removal, drops: list[tuple[Table, bytes, int]], beside: int, beside_bytes: int) -> bool:
+    return removal.fits(len(drops) + beside, sum(2 * len(key) for _, key, _ in drops) + beside_bytes)
+
+
+def _sweep_cubbyhole(state: State, view: View, sweep: records.Sweep, removal: Removal) -> Step:
+    after = sweep.after
+    if _may_be_reached(view, sweep.target):
+        return True, after  # W2
+    for key in state.indexes.entries.walk(sweep.target, after):
+        index = _index(view, Table.ENTRY, key)
+        if index and not removal.drop(Table.ENTRY, key, index):
+            return False, after
+        after = key
+    return True, after
+
+
+def _may_be_reached(view: View, folder: bytes) -> bool:
+    """Whether anything but a token that is gone may own what lies in the folder."""
+    try:
+        token = bytes.fromhex(folder[MOUNT_UUID_BYTES:-1].decode())
+    except ValueError:
+        return True
+    if folder != cubbyhole(view, token):
+        return True
+    found = view.get(Table.TOKEN, token)
+    record = None if found is None else records.readable(records.Token, found[1])
+    return found is not None and (record is None or record.type == _SERVICE)
 
 
 def _sweep_leases(state: State, view: View, sweep: records.Sweep, removal: Removal) -> Step:
@@ -214,6 +302,7 @@ _STEPS: dict[str, Callable[[State, View, records.Sweep, Removal], Step]] = {
     MOUNT_KIND: _sweep_mount,
     TOKEN_KIND: _sweep_token,
     LEASE_KIND: _sweep_leases,
+    CUBBYHOLE_KIND: _sweep_cubbyhole,
 }
 
 

@@ -42,6 +42,10 @@ class View(Protocol):
         """As `list`, of what an engine stores (table ENTRY)."""
         ...
 
+    def list_leases(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
+        """As `list`, of lease ids; the folder of all is empty."""
+        ...
+
     def list(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
         """Sorted names below `folder` (mount uuid + path ending in "/" or just the uuid), folders with their slash."""
         ...

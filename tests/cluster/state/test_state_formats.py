@@ -36,14 +36,14 @@ def as_of(fields: int, record: records.Record) -> bytes:
 def golden_state():
     """One record of most tables, one of a table nobody knows, one that does not decode."""
     return state_of(
-        (Table.MOUNT, b"kv/", records.Mount(uuid=MOUNT, type="kv", options={"version": "2"})),
+        (Table.MOUNT, b"kv/", as_of(11, records.Mount(uuid=MOUNT, type="kv", options={"version": "2"}))),
         (Table.SECRET, PATH, records.Secret(current=2, rid=b"12345678")),
         (Table.VERSION, version_key(PATH, 1), records.Version(box=b"one")),
         (Table.VERSION, version_key(PATH, 2), records.Version(box=b"two")),
         (Table.ENTRY, MOUNT + b"role/x", as_of(3, records.Entry(box=b"e"))),
         (Table.TOKEN, b"t" * 32, as_of(20, records.Token(accessor=b"accessor", expires_ns=9, policies=["root"]))),
         (Table.ACCESSOR, b"accessor", records.Accessor(token=b"t" * 32)),
-        (Table.LEASE, b"db/creds/1", records.Lease(token=b"t" * 32, issued_ns=1, expires_ns=9)),
+        (Table.LEASE, b"db/creds/1", as_of(6, records.Lease(token=b"t" * 32, issued_ns=1, expires_ns=9))),
         (Table.WRITE_ID, b"w" * 16, records.WriteId(5, 6, b"r" * 16)),
         (Table.SWEEP, b"lease\0db/", records.Sweep(kind="lease", target=b"db/", time_ns=3)),
         (Table.LEASE, b"unreadable", b"\xc1"),
