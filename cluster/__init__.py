@@ -14,12 +14,14 @@ from .backup.order import Expected, MissingEndError, Order, Report, UnwitnessedE
 from .backup.ports import Policy as BackupPolicy
 from .backup.ports import Standing
 from .backup.recovering import Assessment, Recovering
-from .backup.renew import HELD_DEVICES, RESTORED, Change, Restored, Wish
+from .backup.renew import BATCH_TOKENS_VOID, HELD_DEVICES, RESTORED, Change, Restored, Wish
 from .backup.restore import Point, Progress, Restore, Survey, choose, survey
 from .backup.restoring import Restoring
 from .backup.retention import removable
+from .backup.saving import Saved, save_snapshot
 from .backup.sinks.base import ConflictError, FencedError, Sink, SinkError, SinkRefusedError, UnknownStoreError
 from .backup.sinks.postgres_schema import grants_sql
+from .backup.sinks.snapshot import checked, is_snapshot
 from .backup.sinks.urls import open_sink
 from .backup.verify import Verified, Verifying
 from .backup.witness import Witness, read_witnesses
@@ -42,10 +44,23 @@ from .folder import FolderError, lock_folder
 from .initialise import AlreadyInitialisedError
 from .keyring.envelope import SealConfig, read_seal
 from .keyring.keyring import Keyring
-from .keyring.seal import InvalidShareError, NewSeal, Unsealed, WrongSharesError, init_problem, open_envelope
+from .keyring.seal import (
+    InvalidShareError,
+    NewSeal,
+    Unsealed,
+    UnsealProgress,
+    Wrap,
+    WrongSharesError,
+    init_problem,
+    open_envelope,
+    rekey,
+    shares_problem,
+)
 from .keyring.sealing import Sealer
+from .keyring.secrecy import wipe
 from .keyring.unsealers import static as static_seal
 from .keyring.unsealers.shamir import ShamirUnsealer
+from .keyring.unsealers.transit import Transit, TransitSettings
 from .links.certs import (
     certificate_der,
     certificate_expiry,
@@ -55,19 +70,26 @@ from .links.certs import (
 )
 from .links.transport import CallError, NotSentError, Tls, tls_contexts
 from .member import Member, MemberAddress, MemberSettings
+from .migration import migrate_seal
 from .raft.chassis import Timing
 from .rehydrate import Rehydrate
+from .rekeying import Rekeying, TooManyTermsError
 from .seams import Clock, Disk, Random, SystemClock, SystemDisk, SystemRandom
 from .state import records, sweeps, write_ids
 from .state.machine import State
 from .state.records import (
     Accessor,
+    Alias,
     AuditDevice,
     AuditHead,
     Config,
+    Entity,
     Entry,
     Fact,
     Floor,
+    Group,
+    GroupMembers,
+    IdentityName,
     KeyringRecord,
     Lease,
     Mount,
@@ -86,12 +108,14 @@ from .state.view import View, look
 from .values import ValueSealing
 
 __all__ = [
+    "BATCH_TOKENS_VOID",
     "EVERYTHING",
     "HELD_DEVICES",
     "NO_HASH",
     "QUIET",
     "RESTORED",
     "Accessor",
+    "Alias",
     "AlreadyInitialisedError",
     "Assessment",
     "AuditDevice",
@@ -108,12 +132,16 @@ __all__ = [
     "DamagedError",
     "Disk",
     "Draft",
+    "Entity",
     "Entry",
     "Expected",
     "Fact",
     "FencedError",
     "Floor",
     "FolderError",
+    "Group",
+    "GroupMembers",
+    "IdentityName",
     "InvalidShareError",
     "Joining",
     "Keyring",
@@ -138,6 +166,7 @@ __all__ = [
     "Record",
     "Recovering",
     "Rehydrate",
+    "Rekeying",
     "Report",
     "Restore",
     "RestoreError",
@@ -145,6 +174,7 @@ __all__ = [
     "Restoring",
     "Run",
     "Salt",
+    "Saved",
     "SealConfig",
     "SealedError",
     "Sealer",
@@ -169,10 +199,14 @@ __all__ = [
     "Tls",
     "Token",
     "TooLargeError",
+    "TooManyTermsError",
     "Transaction",
+    "Transit",
+    "TransitSettings",
     "UnavailableError",
     "UnknownOutcomeError",
     "UnknownStoreError",
+    "UnsealProgress",
     "Unsealed",
     "UnwitnessedError",
     "ValueSealing",
@@ -182,12 +216,14 @@ __all__ = [
     "View",
     "Wish",
     "Witness",
+    "Wrap",
     "WriteId",
     "WrongKeyError",
     "WrongSharesError",
     "certificate_der",
     "certificate_expiry",
     "certificate_names",
+    "checked",
     "choose",
     "claim_of",
     "clock_of",
@@ -195,9 +231,11 @@ __all__ = [
     "find_cluster",
     "grants_sql",
     "init_problem",
+    "is_snapshot",
     "lines",
     "lock_folder",
     "look",
+    "migrate_seal",
     "newest",
     "newest_gap",
     "open_envelope",
@@ -209,13 +247,17 @@ __all__ = [
     "read_seal",
     "read_witnesses",
     "records",
+    "rekey",
     "removable",
     "run_init",
+    "save_snapshot",
+    "shares_problem",
     "static_seal",
     "survey",
     "sweeps",
     "tls_contexts",
     "version_key",
+    "wipe",
     "write_certificates",
     "write_file",
     "write_ids",

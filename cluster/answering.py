@@ -46,6 +46,12 @@ async def answer(member: Member, peer: str, proven: bool, call: Call, certificat
             raise NotInitialisedError("this node has stored nothing that could be final")
         member.init_state.finish(call.body)
         return b""
+    if proven and call.method == "keyring.offer":
+        return await member.keyrings.offered(peer, call.body)
+    if proven and call.method == "keyring.take" and member.rekeying is not None:
+        return await member.rekeying.take(peer, call.body, certificate)
+    if proven and call.method == "keyring.kept":
+        return await member.keyrings.kept(call.body)
     if proven and member.on_call is not None:
         return await member.on_call(peer, call.method, call.body)
     raise CallError("unknown method", b"")

@@ -35,6 +35,7 @@ from .opening import open_files, start_writer
 from .raft.log import DurableLog
 from .raft.replica import Replica
 from .raft.store import FileSnapshots
+from .rotation import Keyrings
 from .seams import SystemDisk, system_boot_id
 from .serving import Serving
 from .settings import MemberAddress, MemberSettings
@@ -75,6 +76,7 @@ class Member(Serving):
         self.disk = SystemDisk(settings.data_dir)
         self._boot_id = system_boot_id() if boot_id is None else boot_id
         self.init_state = InitState(self.disk)
+        self.keyrings = Keyrings(self)
         self.values: ValueSealing | None = None
         self.unsealed: Unsealed | None = None
         self.unsealed_s: float | None = None
@@ -110,7 +112,7 @@ class Member(Serving):
     @property
     def envelope(self) -> bytes:
         """The sealed keyring; raises NotInitialisedError."""
-        envelope = files.read_file(self.disk, files.KEYRING)
+        envelope = self.keyrings.newest(files.read_file(self.disk, files.KEYRING))
         if envelope is None:
             raise NotInitialisedError("this node has no keyring yet")
         return envelope
@@ -229,6 +231,7 @@ class Member(Serving):
             return
         self.starting = True
         try:
+            await self.keyrings.settle(unsealed)
             bootstrap = self._bootstrap()
             self.generation = bootstrap.generation
             sealer = Sealer(unsealed.keyring, self.random, bootstrap.generation)
@@ -306,6 +309,7 @@ class Member(Serving):
         self.values = ValueSealing(sealer)
         self._learn_salts(state)
         state.listeners.append(self._on_change)
+        self.keyrings.begin(state)
         self._start_timer()
 
     def _learn_salts(self, state: State) -> None:
@@ -363,6 +367,7 @@ class Member(Serving):
         """No replica, no keys, no state, whatever proposals, reads and the disk say (M1)."""
         self.replica = None
         self._stop_timer()
+        self.keyrings.forget()
         try:
             replica.lose_proposals()
             replica.refuse_all_reads()

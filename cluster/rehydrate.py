@@ -144,6 +144,8 @@ class Rehydrate:
         member = self._member
         while member.sealed:
             if member.initialised and not member.starting and not member.sealed_by_operator:
+                with contextlib.suppress(StrongroomError, OSError):
+                    await member.keyrings.look_around()
                 for peer in sorted(member.settings.members):
                     if peer != member.settings.node_id and member.sealed:
                         with contextlib.suppress(StrongroomError, OSError):
@@ -167,7 +169,12 @@ class Rehydrate:
         )
         answer = await links.call(peer, "peers.ask", asking.request.encode(), CALL_S)
         root_key = asking.open(peer, answer)
-        await member.open_with(open_envelope(root_key, member.envelope))
+        try:
+            unsealed = open_envelope(root_key, member.envelope)
+        except StrongroomError:
+            member.keyrings.doubt()
+            raise
+        await member.open_with(unsealed)
         log.warning("this node was opened by %s", peer)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .links.transport import Links
     from .raft.replica import Replica
     from .rehydrate import Rehydrate
+    from .rekeying import Rekeying
     from .seams import Clock, Random
     from .settings import MemberSettings
 
@@ -47,6 +48,7 @@ class Turns:
         self.links: Links | None = None
         self.replica: Replica | None = None
         self.rehydrate: Rehydrate | None = None
+        self.rekeying: Rekeying | None = None
         self.on_fatal: Callable[[str], None] = _exit_at_once
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled = False

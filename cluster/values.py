@@ -54,6 +54,14 @@ class ValueSealing:
         """Key of the token's record (32 bytes)."""
         return self._sealer.keyring.token_hash(token.encode())
 
+    def seal_token(self, nonce: bytes, payload: bytes) -> bytes:
+        """What a batch token carries, sealed under a key made for nothing else; `nonce` is 12 fresh random bytes."""
+        return self._sealer.seal_token(nonce, payload)
+
+    def open_token(self, sealed: bytes) -> bytes:
+        """What a batch token carries; raises DamagedError unless this cluster sealed it in this generation."""
+        return self._sealer.open_token(sealed)
+
     def path_hash(self, secret_key: bytes) -> bytes:
         """Conflict hash (8 bytes) of one KV path or of one fresh random key."""
         return self._sealer.keyring.conflict_hash(secret_key)

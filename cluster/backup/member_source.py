@@ -135,12 +135,11 @@ class MemberSource:
         return self._sealer
 
     def envelope(self) -> bytes:
-        """See ports.Source: as applied; what init wrote is in entry 1."""
-        found = self._member.view.get(Table.KEYRING, b"keyring")
-        record = None if found is None else records.readable(records.KeyringRecord, found[1])
-        if record is None or not record.envelope:
-            raise SealedError("the state holds no keyring")
-        return record.envelope
+        """See ports.Source: that of the keyring that `sealer` seals with, which may be older than the state's."""
+        envelope = self._member.keyrings.in_use
+        if not envelope:
+            raise SealedError("no keyring is in use")
+        return envelope
 
     def forget(self) -> None:
         """No key that backups were sealed with is kept."""

@@ -45,6 +45,7 @@ class Order:
     expected: tuple[Expected, ...] = ()
     witnesses: list[Witness] = field(default_factory=list)
     sink_name: str = ""  # by which witnesses call the sink; empty: not known
+    end_unknown: bool = False  # the sink shows one point of the history, and not what came afterwards
 
 
 class Report(NamedTuple):

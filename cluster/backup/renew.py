@@ -11,7 +11,9 @@ Invariants
       asked for; what was created afterwards does not come back
   N3  write ids are forgotten, and the floor says so: no repetition of an old one is executed again
   N4  no audit device is enabled and no lease is revoked until an operator adopts the cluster
-  N5  the restored state names a new generation and cluster id, and the newest key term was made for it
+  N5  batch tokens are void: they carry the generation they were made in, and a fact says so, too
+  N6  what a void token kept for itself is gone with it
+  N7  the restored state names a new generation and cluster id, and the newest key term was made for it
 Source: docs/threat-model.md, backup and restore.
 """
 
@@ -21,7 +23,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from ..state import records
+from ..state import records, sweeps
+from ..state.sweeps import cubbyhole
 from ..state.tables import MOUNT_UUID_BYTES, Table
 from ..state.transaction import Draft, Transaction
 
@@ -51,6 +54,9 @@ OWN = frozenset({Table.CONFIG, Table.MEMBER, Table.KEYRING, Table.AUDIT_DEVICE, 
 RECORDS_PER_TRANSACTION = 500
 RESTORED = b"restored"
 HELD_DEVICES = b"restored/audit-devices"
+BATCH_TOKENS_VOID = b"batch-tokens/void"
+"""Key of the fact that batch tokens made until its time are void."""
+
 AUTH = b"auth/"
 ORPHANER = "orphaner"  # the type that node gives to what is left of a token whose children stay
 
@@ -115,6 +121,8 @@ def renew(
     facts.drop_tables(point, FORGOTTEN)
     if end is not None:
         _access_as_now(facts, point, end, wish)
+    _drop_cubbyholes(facts, point, end, wish)
+    facts.put(Table.FACT, BATCH_TOKENS_VOID, records.Fact(time_ns=fresh.now_ns, text="batch tokens are void"))
     facts.put(Table.FLOOR, b"write-id", records.Floor(time_ns=_floor_ns(point, end, fresh.now_ns)))
     _hold_devices(facts, point)
     parent = _generation(point)
@@ -169,10 +177,13 @@ class Facts:
 
 
 def _access_as_now(facts: Facts, point: State, end: State, wish: Wish) -> None:
+    for key, _, record in end.items(Table.SALT):  # what is taken from the end was sealed with salts of the end
+        if point.get(Table.SALT, key) is None:
+            facts.put(Table.SALT, key, record)
     roots = set(_root_tokens(point))
     for table in sorted(VOID):
         for key, _, record in point.items(table):
-            now = end.get(table, key) if wish.keep_tokens else None
+            now = end.get(table, key) if wish.keep_tokens and _stands(end, table, key) else None
             if now is None:
                 facts.drop(table, key)
             elif (table, key) in roots:
@@ -180,7 +191,8 @@ def _access_as_now(facts: Facts, point: State, end: State, wish: Wish) -> None:
             elif now[1] != record:
                 facts.put(table, key, now[1])
     for key, record in _passes(point):
-        now = end.get(Table.ENTRY, key) if wish.keep_tokens else None
+        # With roles as they were, one that was removed since would make its secret-ids good again.
+        now = end.get(Table.ENTRY, key) if wish.keep_tokens and not wish.old_access else None
         if now is None:
             facts.drop(Table.ENTRY, key)
         elif now[1] != record:
@@ -193,6 +205,37 @@ def _access_as_now(facts: Facts, point: State, end: State, wish: Wish) -> None:
             facts.drop(change.table, change.key)
         else:
             facts.put(change.table, change.key, found[1])
+
+
+def _stands(end: State, table: Table, key: bytes) -> bool:
+    """Whether what is still recorded at the end was good for anything there: a sweep may not have come to it yet."""
+    found = end.get(table, key)
+    if found is None:
+        return False
+    if table == Table.LEASE:
+        lease = records.readable(records.Lease, found[1])
+        return lease is not None and not sweeps.lease_is_swept(end, key, lease.issued_ns)
+    if table == Table.TOKEN:
+        token = records.readable(records.Token, found[1])
+        if token is None or not token.mount:
+            return token is not None
+        mount = end.get(Table.MOUNT, token.mount_path.encode())
+        known = None if mount is None else records.readable(records.Mount, mount[1])
+        return known is not None and known.uuid == token.mount
+    return True
+
+
+def _drop_cubbyholes(facts: Facts, point: State, end: State | None, wish: Wish) -> None:
+    """N6. A root token that is only kept as a parent keeps nothing else."""
+    if end is None:
+        return
+    roots = {key for table, key in _root_tokens(point) if table == Table.TOKEN}
+    for key, _, _ in point.items(Table.TOKEN):
+        if wish.keep_tokens and key not in roots and end.get(Table.TOKEN, key) is not None:
+            continue
+        folder = cubbyhole(point, key)
+        for name in point.indexes.entries.walk(folder) if folder else ():
+            facts.drop(Table.ENTRY, name)
 
 
 def _leave_parent(facts: Facts, table: Table, key: bytes, record: bytes) -> None:

@@ -25,6 +25,7 @@ from .lines import end_of, lines
 from .order import Expected, MissingEndError, Order, Report, UnwitnessedError
 from .renew import changes_since
 from .restore import Point, Progress, Restore, choose, hashes_at, stored_of
+from .sinks.snapshot import is_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,7 +107,7 @@ class Restoring:
         assert restore.unsealed is not None
         line = await becoming.run(
             state, ends.end if ends.earlier else None, parent.generation, restore.unsealed, restore.seal,
-            (self._sink, *self._others), disks, extra,
+            [one for one in (self._sink, *self._others) if not is_snapshot(one)], disks, extra,
         )  # fmt: skip
         return report._replace(generation=line.generation)
 
@@ -115,7 +116,7 @@ class Restoring:
         own = end = state
         if state.applied_index < restore.newest().last:
             own = end = await restore.replay(Point(), step=AFTERWARDS, verify=False)
-        cut = restore.left_out_from is not None
+        cut = restore.left_out_from is not None or self._order.end_unknown
         unknown = own.applied_index < known_index or cut
         later = await self._later(parent)
         if later is not None:

@@ -102,6 +102,11 @@ class Keyring(Secret):
         """Ids of all terms, oldest first; none after `wipe`."""
         return list(self._terms)
 
+    def extends(self, other: Keyring) -> bool:
+        """Whether this one descends from `other` by a rotation or more: its terms in their order, and newer ones."""
+        mine, theirs = self.term_ids, other.term_ids
+        return len(mine) > len(theirs) > 0 and mine[: len(theirs)] == theirs
+
     def installed_ns(self, term_id: bytes) -> int:
         """When the term was made, ns since the epoch. Raises UnknownKeyTermError."""
         return self._term(term_id).installed_ns

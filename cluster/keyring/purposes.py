@@ -37,7 +37,7 @@ class Purpose(enum.Enum):
     BATCH_TOKEN = b"batch-token"
     KEYRING = b"keyring"  # parent: the root key
     KEY_CHECK = b"key-check"  # parent: the root key
-    STATIC_WRAP = b"static-wrap"  # parent: the key of the static unsealer
+    STATIC_WRAP = b"static-wrap"  # parent: a key file's key, or the one that transit gives back
     HAND_OUT = b"hand-out"  # parent: the X25519 secret of a hand-out between members
 
 

@@ -5,6 +5,7 @@ Invariants
   L1  a share counts once, however it is written; wrong shares at the threshold cost all progress
   L2  `rekey` makes a new root key, the next seal epoch and a new key term: old shares open only old envelopes
   L3  the new root key is sealed under nothing that the old one opens
+  L4  `reseal` keeps root key and shares: what were unseal keys are recovery keys, and the other way round
 Source: Vault API, sys/init, sys/unseal, sys/rekey; docs/threat-model.md, keys.
 """
 
@@ -191,6 +192,16 @@ class NewSeal(Secret):
         self.envelope = envelope
         self.shares = shares
 
+    def renew(self, keyring: Keyring, random: Random, now_ns: int) -> None:
+        """Root key and shares stay; the envelope holds another term on top of `keyring`, the one in force now.
+
+        For a rekey whose shares were handed out first: the keyring may have been rotated meanwhile.
+        """
+        rotated = keyring.rotate(random, now_ns)
+        self.envelope = seal_keyring(self.root_key, rotated, self.seal, random.bytes(NONCE_BYTES))
+        self.keyring.wipe()
+        self.keyring = rotated
+
     def wipe_shares(self) -> None:
         """The shares are in memory no more: after they were answered, or when the operation was given up."""
         for share in self.shares:
@@ -267,6 +278,32 @@ def rotate(
     except WrongKeyError:
         rotated.wipe()
         raise
+
+
+def reseal(
+    root_key: bytes | bytearray,
+    keyring: Keyring,
+    seal: SealConfig,
+    random: Random,
+    now_ns: int,
+    *,
+    seal_type: str,
+    wrap: Wrap | None,
+) -> tuple[Keyring, bytes]:
+    """(keyring with a further key term, its envelope under another type of seal): L4. Raises WrongKeyError as `rotate`.
+
+    Raises ValueError where nothing would open the envelope: shamir without shares, another type without `wrap`.
+    """
+    if (wrap is None) != (seal_type == "shamir") or (seal_type == "shamir" and not seal.shares):
+        raise ValueError("shamir needs shares and wraps nothing; every other type wraps the root key")
+    epoch = seal.epoch + 1
+    copy = bytearray(root_key)
+    try:
+        wrapped = b"" if wrap is None else wrap(copy, seal.key_check, epoch)
+    finally:
+        wipe(copy)
+    other = SealConfig(seal_type, seal.shares, seal.threshold, seal.key_check, seal.peers, epoch, wrapped)
+    return rotate(root_key, keyring, other, random, now_ns)
 
 
 def _new_seal(keyring: Keyring, draft: SealConfig, random: Random, wrap: Wrap | None) -> NewSeal:

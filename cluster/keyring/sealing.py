@@ -1,4 +1,4 @@
-"""Sealing: how values, log entries and snapshot chunks are encrypted and opened in one process.
+"""Sealing: how values, log entries, snapshot chunks and batch tokens are encrypted and opened in one process.
 
 Pure but for what it remembers (salts, counters, ciphers); nonces come in as arguments, from the operating system.
 Invariants
@@ -10,6 +10,7 @@ Layouts (big-endian)
   value  nonce 12 | ciphertext | tag 16
   entry  type u8 | hashes u8 | sequence u64 | hash 8 * hashes | key term id 8 | salt 16 | nonce 12 | ciphertext | tag 16
   chunk  number u32 | final u8 | key term id 8 | salt 16 | nonce 12 | ciphertext | tag 16
+  token  key term id 8 | salt 16 | nonce 12 | ciphertext | tag 16
 Source: NIST SP 800-38D (AES-GCM); docs/threat-model.md, keys and nonces.
 """
 
@@ -44,7 +45,7 @@ _BOX_BYTES_MIN = NONCE_BYTES + TAG_BYTES
 class Sealer(Secret):
     """One process's sealing state. `generation` names the line of history that entries and snapshots belong to."""
 
-    __slots__ = ("_chunks", "_entries", "_keyring", "_random", "_salts", "_values")
+    __slots__ = ("_chunks", "_entries", "_keyring", "_random", "_salts", "_tokens", "_values")
 
     def __init__(self, keyring: Keyring, random: Random, generation: bytes) -> None:
         rest = purposes.pack(generation)
@@ -53,6 +54,7 @@ class Sealer(Secret):
         self._values = PurposeCiphers(Purpose.VALUE, b"")
         self._entries = PurposeCiphers(Purpose.ENTRY, rest)
         self._chunks = PurposeCiphers(Purpose.SNAPSHOT, rest)
+        self._tokens = PurposeCiphers(Purpose.BATCH_TOKEN, rest)
         self._salts: dict[int, bytes] = {}  # salt id → key term id | salt
 
     @property
@@ -63,10 +65,14 @@ class Sealer(Secret):
         return self._keyring
 
     @property
+    def _all(self) -> tuple[PurposeCiphers, ...]:
+        return self._values, self._entries, self._chunks, self._tokens
+
+    @property
     def encryptions(self) -> int:
         """How often this process sealed anything with the active key term."""
         key_term_id = self.keyring.active_term_id
-        return sum(ciphers.seals(key_term_id) for ciphers in (self._values, self._entries, self._chunks))
+        return sum(ciphers.seals(key_term_id) for ciphers in self._all)
 
     def use(self, keyring: Keyring) -> None:
         """From now on the new keyring's active term seals; the caller wipes the old keyring when nobody else holds it.
@@ -74,12 +80,12 @@ class Sealer(Secret):
         Call it when the rotation or rekey is applied. Salt ids that were learned stay.
         """
         self._keyring = keyring
-        for ciphers in (self._values, self._entries, self._chunks):
+        for ciphers in self._all:
             ciphers.use(keyring)
 
     def wipe(self) -> None:
         """This process can neither seal nor open: every derived key and the keyring itself are wiped."""
-        for ciphers in (self._values, self._entries, self._chunks):
+        for ciphers in self._all:
             ciphers.forget()
         if self._keyring is not None:
             self._keyring.wipe()
@@ -177,6 +183,23 @@ class Sealer(Secret):
         payload = _open(cipher, chunk[box_at:], aad, "a snapshot chunk")
         self._chunks.keep(cipher)
         return number, bool(final), payload
+
+    # --- batch tokens
+
+    def seal_token(self, nonce: bytes, payload: bytes) -> bytes:
+        """What a batch token carries, readable by whoever holds the keyring in this generation."""
+        cipher = self._tokens.sealing(self.keyring, self._random)
+        cipher.seals += 1
+        return cipher.place + _nonce(nonce) + cipher.aead.encrypt(nonce, payload, cipher.aad)
+
+    def open_token(self, sealed: bytes) -> bytes:
+        """The payload of a batch token of this cluster and generation. Raises DamagedError, also for a made-up one."""
+        if len(sealed) < PLACE_BYTES + _BOX_BYTES_MIN:
+            raise DamagedError("a batch token is cut short")
+        cipher = self._tokens.opening(self.keyring, sealed[:PLACE_BYTES])
+        payload = _open(cipher, sealed[PLACE_BYTES:], cipher.aad, "a batch token")
+        self._tokens.keep(cipher)
+        return payload
 
 
 def entry_kind(entry: bytes) -> int:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import DamagedError, StrongroomError, TooLargeError, UnavailableError, UnknownOutcomeError
+from ..keyring.keyring import UnknownKeyTermError
 from ..keyring.sealing import entry_kind
 from ..links.messages import Ack, Append, Diverged
-from ..state import stamp, transaction
+from ..state import shape, stamp, transaction
 from ..state.digest import DIGEST_BYTES
 from ..state.machine import Outcome, State
 from ..state.overlay import Overlay
@@ -72,14 +73,21 @@ class Applying(Snapshots):
         self.on_broken: Callable[[str], None] = lambda _why: None
         self.on_lead: Callable[[bool], None] = lambda _leads: None
         self.wall_is_trusted: Callable[[], bool] = lambda: False
+        self.waits_for_keys: Callable[[], bool] = lambda: False  # a key term is not known here: may it yet come?
         super().__init__(node_id, peers, timing, log, clock, source, store)
 
     # ---- opening
     def admit(self, index: int, entries: list[tuple[int, bytes]]) -> list[Any]:  # noqa: ARG002 - for watchers
-        """A1."""
-        return [
-            (term, self._open(term, command)) if command[0] != NO_OP else None for term, command in entries
-        ]
+        """A1. What is sealed with a key term that a rotation brings, which is not applied here yet, has to wait."""
+        found: list[Any] = []
+        for term, command in entries:
+            try:
+                found.append((term, self._open(term, command)) if command[0] != NO_OP else None)
+            except UnknownKeyTermError:
+                if not self.waits_for_keys():
+                    raise
+                break
+        return found
 
     def appended(self, index: int, opened: list[Any]) -> None:
         """What was opened is kept until it is installed."""
@@ -148,6 +156,8 @@ class Applying(Snapshots):
         payload = transaction.encode(facts)
         if len(payload) > transaction.BYTES_MAX or len(facts.puts) + len(facts.drops) > transaction.RECORDS_MAX:
             raise TooLargeError("the transaction is larger than one entry may be")
+        if not shape.well_formed(facts):  # the state would refuse it, and that is a leader's mistake
+            raise TooLargeError("a name in the transaction is longer than that of a record may be")
         entry = self.sealer.seal_entry(
             kind=kind,
             term=self.term,

@@ -46,7 +46,10 @@ class Following(Election):
 
     # ---- hooks for the replica
     def admit(self, index: int, entries: list[tuple[int, bytes]]) -> list[Any]:
-        """Open and decode entries (term, command) from `index` on; raises DamagedError if one does not (R6)."""
+        """Open and decode entries (term, command) from `index` on; raises DamagedError if one does not (R6).
+
+        The first of them, where those behind them need keys that are still to come: then only these may stand.
+        """
         raise NotImplementedError
 
     def appended(self, index: int, opened: list[Any]) -> None:
@@ -146,6 +149,9 @@ class Following(Election):
             if not command or (command[0] == NO_OP and len(command) != 1):
                 raise DamagedError("an entry of no known kind")
         opened = self.admit(first, new)
+        new = new[: len(opened)]
+        if not new:
+            return stand
         if first <= log.last_index:
             if first <= self.commit_index:
                 raise FatalError(f"would truncate committed entry {first}")
@@ -154,7 +160,7 @@ class Following(Election):
         for at, (term, command) in enumerate(new):
             log.add(command, first + at, term)
         self.appended(first, opened)
-        return len(entries)
+        return stand + len(new)
 
     # ---- acknowledging
     def _accept(self, peer: str, message: Append, match: int) -> None:

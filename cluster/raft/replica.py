@@ -17,6 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import DamagedError, OverloadedError
+from ..keyring.keyring import UnknownKeyTermError
 from ..state.snapshot import Loader, Snapshot
 from .applying import Applying
 from .chores import checked, emptied
@@ -278,15 +279,23 @@ class Replica(Applying):
         self.wake()
 
     def _loading_job(self, snapshot_id: bytes, index: int, term: int) -> Iterator[bool]:
-        loader = Loader(self.state.digest_key)
-        try:
-            for _ in load(loader, self.store.chunks(snapshot_id), self.sealer, snapshot_id, index, term):
-                yield False
-            self._loaded = loader.finish()
-        except (DamagedError, OSError):
-            self.load_failed()
+        keyring = None
+        while keyring is not self.sealer.keyring:
+            keyring = self.sealer.keyring
+            loader = Loader(self.state.digest_key)
+            try:
+                for _ in load(loader, self.store.chunks(snapshot_id), self.sealer, snapshot_id, index, term):
+                    yield False
+                self._loaded = loader.finish()
+            except UnknownKeyTermError:  # a rotation that is in the snapshot alone: its keys come from a member
+                while keyring is self.sealer.keyring and self.waits_for_keys():
+                    yield True
+                continue
+            except (DamagedError, OSError):
+                break
+            self.loaded()
             return
-        self.loaded()
+        self.load_failed()
 
     def cancel_load(self) -> None:
         """See Snapshots."""

@@ -45,6 +45,8 @@ def open_sink(url: str, *, password: str | None = None, timeout_s: float = TIMEO
         return MemorySink()
     if parts.scheme == "sqlite":
         return _sqlite(parts, timeout_s)
+    if parts.scheme == "snapshot":
+        return _snapshot(parts)
     if parts.scheme == "postgresql":
         from .postgres import PostgresSink
 
@@ -63,6 +65,15 @@ def _sqlite(parts: SplitResult, timeout_s: float) -> Sink:
     if parts.netloc or parts.query or len(path) < 2 or "\0" in path:
         raise SinkRefusedError("the sink's URL must be sqlite:///PATH")
     return SqliteSink(Path(path), timeout_s=timeout_s * 0.8)
+
+
+def _snapshot(parts: SplitResult) -> Sink:
+    from .snapshot import SnapshotSink
+
+    path = unquote(parts.path)
+    if parts.netloc or parts.query or len(path) < 2 or "\0" in path:
+        raise SinkRefusedError("the snapshot's URL must be snapshot:///PATH")
+    return SnapshotSink(Path(path))
 
 
 def _target(parts: SplitResult, port: int | None, options: dict[str, str]) -> Target:

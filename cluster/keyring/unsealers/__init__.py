@@ -1,1 +1,1 @@
-"""Unsealers: where the root key of a sealed node comes from. Shares, a key file, or the other members."""
+"""Unsealers: where a sealed node's root key comes from. Shares, a key file, another vault, or the other members."""

@@ -217,10 +217,15 @@ def grant(root_key: bytes | bytearray, request: Request, standing: Standing, ran
     refusal = may_hand_out(request, standing)
     if refusal is not None:
         raise HandOutRefusedError(refusal)
+    return seal_grant(root_key, request, standing.giver_id, random)
+
+
+def seal_grant(root_key: bytes | bytearray, request: Request, giver_id: str, random: Random) -> bytes:
+    """A root key, sealed to the key in the request. Whether it may leave was asked before. Raises DamagedError."""
     private_key = X25519PrivateKey.from_private_bytes(random.bytes(KEY_BYTES))
     public_key = private_key.public_key().public_bytes_raw()
     nonce = random.bytes(NONCE_BYTES)
-    transcript = _transcript(request, standing.giver_id, public_key)
+    transcript = _transcript(request, giver_id, public_key)
     key = _shared_key(private_key, request.public_key, request)
     try:
         box = AESGCM(key).encrypt(nonce, root_key, transcript)

@@ -37,6 +37,10 @@ class ShamirUnsealer(Secret):
         root_key = self.progress.offer(text)
         return None if root_key is None else open_envelope(root_key, self._envelope)
 
+    def is_of(self, envelope: bytes) -> bool:
+        """Whether the shares are collected for this envelope."""
+        return self._envelope == envelope
+
     def reset(self) -> None:
         """No share is remembered."""
         self.progress.reset()

@@ -76,20 +76,32 @@ class SystemKeyFile:
 
 def read_key(path: str, files: KeyFile) -> bytearray:
     """The 32-byte key in the file, in a buffer that the caller wipes. Raises KeyFileError."""
+    data = read_private(path, files, "key_file", _FILE_BYTES_MAX)
     try:
-        content = files.read(path, _FILE_BYTES_MAX)
-    except OSError as error:
-        raise KeyFileError(f"seal: key_file cannot be read: {error.strerror}") from None
-    try:
-        if not stat.S_ISREG(content.mode):
-            raise KeyFileError("seal: key_file is not a regular file")
-        if content.owner != content.process_owner:
-            raise KeyFileError("seal: key_file must belong to the user that runs the server")
-        if stat.S_IMODE(content.mode) not in _MODES:
-            raise KeyFileError("seal: key_file must have mode 0600")
-        return parse_key(content.data)
+        return parse_key(data)
     finally:
-        wipe(content.data)
+        wipe(data)
+
+
+def read_private(path: str, files: KeyFile, name: str, bytes_max: int) -> bytearray:
+    """What stands in a file that nobody else may read (T1), to be wiped. `name` is its key in the configuration.
+
+    Raises KeyFileError.
+    """
+    try:
+        content = files.read(path, bytes_max)
+    except OSError as error:
+        raise KeyFileError(f"seal: {name} cannot be read: {error.strerror}") from None
+    rules = (
+        (not stat.S_ISREG(content.mode), "is not a regular file"),
+        (content.owner != content.process_owner, "must belong to the user that runs the server"),
+        (stat.S_IMODE(content.mode) not in _MODES, "must have mode 0600"),
+    )
+    for broken, sentence in rules:
+        if broken:
+            wipe(content.data)
+            raise KeyFileError(f"seal: {name} {sentence}")
+    return content.data
 
 
 def parse_key(text: bytes | bytearray) -> bytearray:

@@ -12,7 +12,7 @@ from cluster.backup.format import Header, Kind, encode_entries, parse
 from cluster.backup.joining import Joining
 from cluster.backup.layout import OccupiedError, clear
 from cluster.backup.order import Expected, MissingEndError, UnwitnessedError
-from cluster.backup.renew import HELD_DEVICES, RESTORED, Restored, Wish
+from cluster.backup.renew import BATCH_TOKENS_VOID, HELD_DEVICES, RESTORED, Restored, Wish
 from cluster.backup.restore import Point
 from cluster.backup.restoring import Restoring
 from cluster.backup.sealed import BackupSealer
@@ -157,6 +157,42 @@ async def test_kept_tokens_are_those_that_nobody_revoked_and_no_root_token(tmp_p
     assert (left[b"root"].type, left[b"root"].policies) == ("orphaner", [])
     assert records.decode(records.Token, state.get(Table.TOKEN, b"changed")[1]).num_uses == -1  # type: ignore[index]
     assert state.get(Table.ACCESSOR, b"a-root") is None
+
+
+@pytest.mark.parametrize(("keep", "left"), [(False, []), (True, [b"stays"])])
+async def test_what_void_tokens_kept_for_themselves_does_not_come_back(
+    tmp_path: Path, keep: bool, left: list[bytes]
+) -> None:
+    """Wrapped answers among it: also of a token that was revoked later, and of a root token."""
+    story = Story()
+    story.put(Table.MOUNT, b"cubbyhole/", records.Mount(uuid=b"c" * 16))
+    names = (b"stays", b"revoked", b"root")
+    for name in names:
+        policies = ["root"] if name == b"root" else ["response-wrapping"]
+        story.put(Table.TOKEN, name, records.Token(accessor=b"a-" + name, policies=policies))
+    for name in names:
+        point = story.put(Table.ENTRY, b"c" * 16 + name.hex().encode() + b"/response", records.Entry(box=b"e"))
+    await story.base()
+    story.drop(Table.TOKEN, b"revoked")
+    await story.send()
+    disk = SystemDisk(tmp_path / "a")
+    await restored(story, [disk], point=Point(to_index=point), wish=Wish(keep_tokens=keep))
+    state = opened(disk, story.shares)
+
+    assert [key for key, _, _ in state.items(Table.ENTRY)] == [
+        b"c" * 16 + name.hex().encode() + b"/response" for name in left
+    ]
+
+
+async def test_batch_tokens_of_before_are_void(tmp_path: Path) -> None:
+    """They are stored nowhere: the new generation ends them, and a fact that says until when; at every point."""
+    story = await Story().told(2)
+    disk = SystemDisk(tmp_path / "a")
+    await restored(story, [disk])
+    state = opened(disk, story.shares)
+    fact = records.decode(records.Fact, state.get(Table.FACT, BATCH_TOKENS_VOID)[1])  # type: ignore[index]
+
+    assert fact.time_ns == records.decode(records.Config, state.get(Table.CONFIG, b"cluster")[1]).created_ns  # type: ignore[index]
 
 
 async def test_audit_devices_wait_for_an_operator(tmp_path: Path) -> None:

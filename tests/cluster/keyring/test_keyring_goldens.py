@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cluster.keyring import Keyring, Sealer, open_keyring, read_seal, seal_keyring
-from cluster.keyring.unsealers import static
+from cluster.keyring.unsealers import static, transit
 from cluster.keyring.unsealers.peers import Asking, Request, Standing, grant, hand_out
 
 GOLDENS = Path(__file__).parents[2] / "golden" / "formats"
@@ -114,3 +114,15 @@ def test_the_golden_grant_is_written_the_same_today(old, make_random):
     )
 
     assert grant(old["root_key"], request, allowed, make_random(golden["giver_seed"])) == golden["grant"]
+
+
+def test_the_golden_root_key_behind_another_vault_opens(old):
+    """With the key that the vault gives back, and is written the same today."""
+    golden = _golden("transit_wrapped_root")
+    _, seal = read_seal(old["envelope"])
+    ciphertext, wrapped = transit.taken_apart(golden["wrapped"])
+    again = transit.Wrapping(bytearray(golden["key"]), ciphertext, golden["nonce"])
+
+    assert ciphertext == "vault:v1:golden"
+    assert static.unwrap(golden["key"], wrapped, seal.key_check, seal.epoch) == old["root_key"]
+    assert again(bytearray(old["root_key"]), seal.key_check, seal.epoch) == golden["wrapped"]

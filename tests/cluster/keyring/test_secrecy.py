@@ -13,6 +13,8 @@ from cluster.keyring.purposes import MacKey
 from cluster.keyring.unsealers.peers import Asking
 from cluster.keyring.unsealers.shamir import ShamirUnsealer
 from cluster.keyring.unsealers.static import FileContent
+from cluster.keyring.unsealers.transit import Wrapping
+from cluster.rekeying import Giving
 
 CLUSTER_ID = b"cluster-of-tests"
 
@@ -34,7 +36,9 @@ def _holders(fixed_random):
     term = new.keyring._terms[new.keyring.active_term_id]
     holders = [new, new.keyring, term, sealer, sealer._entries, sealer._entries.own, unsealer, unsealer.progress]
     secrets = [bytes(new.root_key), bytes(term.key), *map(bytes, new.shares), *map(bytes, new.keyring._macs.values())]
-    return [*holders, unsealed, asking, BackupSealer(new.keyring, fixed_random)], secrets
+    wrapping = Wrapping(bytearray(secrets[0]), "vault:v1:x", b"n" * 12)
+    holders += [unsealed, asking, BackupSealer(new.keyring, fixed_random), Giving(new, {}), wrapping]
+    return holders, secrets
 
 
 def test_every_secret_type_of_the_room_is_covered_here(holders):

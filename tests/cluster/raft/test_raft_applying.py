@@ -262,6 +262,20 @@ def test_a_digest_is_looked_up_once_a_question() -> None:
     assert wired["n2"].said(Ack)[-1].digest_index == asked
 
 
+def test_a_transaction_that_the_state_would_refuse_is_never_proposed() -> None:
+    """A name that is longer than a record's may be: refused, and the leader goes on."""
+    wired = Wired()
+    node = wired.elect("n1")
+    wired.run(0.2)
+    before = node.replica.log.last_index
+    draft = Draft()
+    draft.put(Table.ENTRY, b"m" * 3000, b"x")
+    with pytest.raises(TooLargeError):
+        node.replica.propose(draft, node.answers.proposal)
+
+    assert (node.replica.log.last_index, node.replica.is_leader) == (before, True)
+
+
 # ---- A5: time
 def test_stamps_never_go_back_whatever_the_wall_clock_does() -> None:
     """They follow the own clock, at most 5 % off."""
