@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from cluster import Policy, Table, View, look
 
-from ..policy import Acl, Document, Identity, PolicyError, builtin, parse_policy
+from ..identity.person import person_of
+from ..policy import Acl, Document, Identity, PolicyError, Rules, builtin, parse_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,6 +43,23 @@ def acl_of(view: View, names: Iterable[str], identity: Identity | None = None) -
         return Acl.compile([(name, _document(text)) for name, text in texts], identity)
     except PolicyError:
         return _NOTHING
+
+
+def acl_of_token(view: View, names: Iterable[str], entity_id: str) -> Acl:
+    """What a token with these policies and this entity ("": none) allows."""
+    if not entity_id:
+        return acl_of(view, names)
+    person = person_of(view, entity_id)
+    return _NOTHING if person is None else acl_of(view, person.beside(tuple(names)), person.identity)
+
+
+def rules_of(view: View, names: Iterable[str]) -> Rules | None:
+    """What the named policies say, root not among them, before anybody's templates are filled in; None: nothing."""
+    texts = [(name, text) for name in names if (text := policy_text(view, name)) is not None]
+    try:
+        return Rules([(name, _document(text)) for name, text in texts])
+    except PolicyError:
+        return None
 
 
 @lru_cache(maxsize=_DOCUMENTS_MAX)

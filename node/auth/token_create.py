@@ -1,11 +1,14 @@
-"""Creating tokens: what a token may give to its children.
+"""Creating tokens: what a token may give to its children, and what a role gives whoever may ask it.
 
 Pure. Invariants
   C1  without root or sudo, a child has no policy its parent has not, no period, no chosen id, and a parent
   C2  only root makes root, and an expiring root makes none that lives for ever
-  C3  a token of limited uses makes no children
+  C3  a token of limited uses makes no children, nor does a batch token
   C4  an id that is taken stays taken while anything below it is left: a new token of the old id would otherwise bring
-      the revoked children of the old one back
+      the revoked children of the old one, or what it kept for itself, back
+  C5  through a role, its policies, networks, period, kind and parentlessness count, not those of whoever asks; root is
+      still root's to give. What a role's maximum and period bound, they bound of a batch token, too
+  C6  a token that is bound to networks makes no token, child or not, that is bound to none
 Source: Vault API, "Token auth method: create token".
 """
 
@@ -20,10 +23,14 @@ from cluster import Draft, Table, Token, View, sweeps
 from ..engines.base import Context, Plan
 from ..engines.durations import DurationError
 from ..engines.fields import Given, parameters, to_bool, to_int
+from ..identity.arrival import arrive
+from ..identity.person import policies_of
 from ..policy import PolicyError, builtin
 from ..request import Answer, RawRequest, Refusal
 from .access import policy_text
+from .batch_tokens import BATCH, make_batch_token, refused_field
 from .token_lookup import auth_block
+from .token_roles import check_alias, find_role, given_policies, token_type_of
 from .token_ttl import TTL_S_MAX, Wish, decide_ttl_s
 from .tokens import DEPTH_MAX, NS, TokenView, depth, find_valid, new_raw_token, new_secret, put_token
 from .typed_fields import to_names, to_pairs, to_text, to_ttl_s
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..engines.system.routes import Captures
+    from .token_roles import TokenRole
 
 FIELDS = frozenset(
     {
@@ -91,7 +99,28 @@ def decide_create_orphan(context: Context, request: RawRequest, _captures: Captu
     return _create(context, request, "auth/token/create-orphan", orphan=True)
 
 
-def _create(context: Context, request: RawRequest, path: str, *, orphan: bool) -> Plan:
+def decide_create_by_role(context: Context, request: RawRequest, captures: Captures) -> Plan:
+    """create/:role: a token as the role says (C5)."""
+    name = captures["role_name"]
+    found = find_role(context, name)
+    if found is None:
+        raise Refusal(400, f"unknown role {name}")
+    role = found.value
+    path = f"auth/token/create/{name}" + (f"/{role.path_suffix}" if role.path_suffix else "")
+    return _create(context, request, path, orphan=role.orphan, role=role, role_name=name)
+
+
+def _create(
+    context: Context,
+    request: RawRequest,
+    path: str,
+    *,
+    orphan: bool,
+    role: TokenRole | None = None,
+    role_name: str = "",
+) -> Plan:
+    if context.caller.type == BATCH:
+        raise Refusal(400, "batch tokens cannot create more tokens")
     wanted = _wanted(parameters(request))
     view, now_ns = context.view, context.now_ns
     parent = find_valid(view, context.caller.token_key, now_ns)
@@ -100,37 +129,49 @@ def _create(context: Context, request: RawRequest, path: str, *, orphan: bool) -
     if parent.record.num_uses > 0:
         raise Refusal(400, "restricted use token cannot generate child tokens")
     may_all = context.caller.is_root or context.caller.has_sudo
-    _check_plain(wanted)
+    _check_plain(wanted, role)
     warnings = _check_id(context, wanted.id, may_all=may_all)
-    policies = _policies(wanted, parent.record, may_all=may_all)
-    if wanted.no_parent and not may_all:
+    policies = _policies(wanted, parent.record, role, may_all=may_all)
+    if wanted.no_parent and role is None and not may_all:
         raise Refusal(400, "root or sudo privileges required to create orphan token")
     record = Token(
         accessor=new_secret(context.random).encode(),
         policies=policies,
         created_ns=now_ns,
-        num_uses=wanted.num_uses,
+        num_uses=_smaller(wanted.num_uses, 0 if role is None else role.params.num_uses),
         display_name=_display_name(wanted.display_name),
         path=path,
         meta=wanted.meta or None,
         no_default_policy=wanted.no_default_policy,
+        role=role_name,
+        type=wanted.type,
     )
-    if not (orphan or wanted.no_parent):
+    if not (orphan or (wanted.no_parent and role is None)):
         _inherit(view, record, parent)
-    warnings += _live(context, record, wanted, parent.record, may_all=may_all)
+    of_role = [] if role is None else role.params.bound_cidrs
+    record.bound_cidrs = of_role or parent.record.bound_cidrs
+    warnings += _live(context, record, wanted, parent.record, role, may_all=may_all)
     warnings += [f'Policy "{name}" does not exist' for name in policies if policy_text(view, name) is None]
-    return _plan(context, record, wanted.id, parent, warnings)
+    return _plan(context, record, wanted, parent, warnings)
 
 
-def _plan(context: Context, record: Token, given_id: str, parent: TokenView, warnings: list[str]) -> Plan:
-    raw_token = given_id or new_raw_token(context.random)
-    key = context.sealing.token_hash(raw_token)
+def _plan(context: Context, record: Token, wanted: _Wanted, parent: TokenView, warnings: list[str]) -> Plan:
     draft = Draft()
-    put_token(draft, context.sealing, key, record, fresh=not given_id)
-    if record.parent is not None:
-        draft.expect(Table.TOKEN, parent.key, parent.index)
+    given_id, beside = wanted.id, policies_of(context.view, record)
+    if wanted.entity_alias and context.mount is not None:
+        record.entity_id, beside = arrive(context, draft, context.mount.accessor, wanted.entity_alias)
+    is_alone = draft.empty
+    if record.type == BATCH:
+        raw_token = make_batch_token(context.sealing, context.random, record)
+    else:
+        raw_token = given_id or new_raw_token(context.random)
+        put_token(draft, context.sealing, context.sealing.token_hash(raw_token), record, fresh=not given_id)
+        if record.parent is not None:
+            draft.expect(Table.TOKEN, parent.key, parent.index)
+    if not is_alone:
+        draft.hashes = ()  # an entity that is made beside touches everything
     ttl_s = record.creation_ttl_s
-    block = auth_block(record, raw_token, ttl_s, orphan=record.parent is None)
+    block = auth_block(record, raw_token, ttl_s, orphan=record.parent is None, identity_policies=beside)
     return Plan(Answer(auth=block, warnings=warnings or None), draft, secret_answer=True)
 
 
@@ -149,16 +190,17 @@ def _wanted(given: Mapping[str, Given]) -> _Wanted:
     return wanted
 
 
-def _check_plain(wanted: _Wanted) -> None:
-    """What can be refused by looking at one field."""
-    if wanted.entity_alias:
-        raise Refusal(400, "'entity_alias' is only allowed in combination with token role")
-    if wanted.type == "batch":
-        raise Refusal(400, "batch tokens are not supported by this version")
-    if wanted.type not in {"", "service"}:
-        raise Refusal(400, "invalid 'token_type' value")
+def _check_plain(wanted: _Wanted, role: TokenRole | None) -> None:
+    """What can be refused by looking at single fields; the kind of the token is known afterwards."""
+    wanted.type = token_type_of(role, wanted.type)
+    if wanted.type == BATCH:
+        for name in ("explicit_max_ttl", "num_uses", "period", "id"):
+            value = getattr(wanted, name)
+            if value and (name in {"num_uses", "id"} or _ttl_s(value, name)):
+                raise refused_field(name)
     if wanted.num_uses < 0:
         raise Refusal(400, "number of uses cannot be negative")
+    check_alias(role, wanted.entity_alias)
 
 
 def _check_id(context: Context, given_id: str, *, may_all: bool) -> list[str]:
@@ -179,17 +221,20 @@ def _check_id(context: Context, given_id: str, *, may_all: bool) -> list[str]:
         view.get(Table.TOKEN, key) is not None
         or view.get(Table.SWEEP, sweeps.sweep_key(sweeps.TOKEN_KIND, key)) is not None
         or any(True for _ in view.token_children(key))
+        or sweeps.keeps_something(view, key)
     )
     if is_taken:
         raise Refusal(400, "cannot create a token with a duplicate ID")
     return [ID_WARNING]
 
 
-def _policies(wanted: _Wanted, parent: Token, *, may_all: bool) -> list[str]:
-    """The child's policies, sorted; Refusal where the parent may not give them."""
+def _policies(wanted: _Wanted, parent: Token, role: TokenRole | None, *, may_all: bool) -> list[str]:
+    """The child's policies, sorted; Refusal where neither the parent nor the role may give them."""
     add_default = False
     policies = set(builtin.normalise_names(wanted.policies))
-    if not wanted.policies:
+    if role is not None and role.judges_policies:
+        policies = set(given_policies(role, wanted.policies, parent.policies, no_default=wanted.no_default_policy))
+    elif not wanted.policies:
         policies = set(parent.policies)
     elif may_all:
         add_default = True
@@ -205,7 +250,7 @@ def _policies(wanted: _Wanted, parent: Token, *, may_all: bool) -> list[str]:
         if builtin.ROOT not in parent.policies:
             raise Refusal(400, "root tokens may not be created without parent token being root")
         return [builtin.ROOT]
-    if add_default:
+    if add_default and not (role is not None and role.params.no_default_policy):
         policies.add(builtin.DEFAULT)
     if wanted.no_default_policy:
         policies.discard(builtin.DEFAULT)
@@ -213,15 +258,16 @@ def _policies(wanted: _Wanted, parent: Token, *, may_all: bool) -> list[str]:
 
 
 def _inherit(view: View, record: Token, parent: TokenView) -> None:
-    """The token becomes a child: bound to its parent's life, entity and networks."""
+    """The token becomes a child: bound to its parent's life and entity."""
     if depth(view, parent.record) + 1 >= DEPTH_MAX:
         raise Refusal(400, f"the token has {DEPTH_MAX - 1} ancestors: its children would be too many generations deep")
     record.parent = parent.key
     record.entity_id = parent.record.entity_id
-    record.bound_cidrs = parent.record.bound_cidrs
 
 
-def _live(context: Context, record: Token, wanted: _Wanted, parent: Token, *, may_all: bool) -> list[str]:
+def _live(
+    context: Context, record: Token, wanted: _Wanted, parent: Token, role: TokenRole | None, *, may_all: bool
+) -> list[str]:
     """Sets how long the token lives, and returns the warnings about it."""
     record.explicit_max_ttl_s = _ttl_s(wanted.explicit_max_ttl, "explicit_max_ttl")
     record.period_s = _ttl_s(wanted.period, "period")
@@ -229,19 +275,43 @@ def _live(context: Context, record: Token, wanted: _Wanted, parent: Token, *, ma
         raise Refusal(400, "root or sudo privileges required to create periodic token")
     ttl_s = _ttl_s(wanted.ttl, "ttl")
     warnings: list[str] = []
+    longest_s = 0
+    if role is not None and record.type == BATCH:  # it carries neither: they bound it once and for all
+        longest_s = _smaller(role.params.explicit_max_ttl_s, role.params.period_s)
+    elif role is not None:
+        record.explicit_max_ttl_s, explicit_warnings = _lesser(
+            "Explicit max TTL", record.explicit_max_ttl_s, role.params.explicit_max_ttl_s
+        )
+        record.period_s, period_warnings = _lesser("Period", record.period_s, role.params.period_s)
+        warnings += explicit_warnings + period_warnings
     if record.period_s or ttl_s or builtin.ROOT not in record.policies:
-        wish = Wish(ttl_s=ttl_s, period_s=record.period_s, explicit_max_ttl_s=record.explicit_max_ttl_s)
-        ttl_s, warnings = decide_ttl_s(wish, context.mount, context.now_ns, context.now_ns)
+        longest_s = longest_s or record.explicit_max_ttl_s
+        wish = Wish(ttl_s=ttl_s, period_s=record.period_s, explicit_max_ttl_s=longest_s)
+        ttl_s, capped = decide_ttl_s(wish, context.mount, context.now_ns, context.now_ns)
+        warnings += capped
     else:
         ttl_s = record.explicit_max_ttl_s
     if not ttl_s and parent.expires_ns:
         raise Refusal(400, "expiring root tokens cannot create non-expiring root tokens")
     if not ttl_s:
         record.bound_cidrs = None
-    record.renewable = wanted.renewable and ttl_s > 0
+    record.renewable = wanted.renewable and ttl_s > 0 and (role is None or role.renewable)
     record.creation_ttl_s = ttl_s
     record.expires_ns = context.now_ns + ttl_s * NS if ttl_s else 0
     return warnings
+
+
+def _smaller(one: int, two: int) -> int:
+    """The smaller of two numbers of which 0 means that there is none."""
+    return min(one, two) if one and two else one or two
+
+
+def _lesser(what: str, asked_s: int, role_s: int) -> tuple[int, list[str]]:
+    lesser_s = _smaller(asked_s, role_s)
+    if not (asked_s and role_s):
+        return lesser_s, []
+    text = f"{what} specified both during creation call and in role; using the lesser value of {lesser_s} seconds"
+    return lesser_s, [text]
 
 
 def _ttl_s(text: str, name: str) -> int:

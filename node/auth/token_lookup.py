@@ -14,21 +14,27 @@ from cluster import Accessor, Table, Token, View, records
 from ..engines.fields import parameters
 from ..engines.instants import rfc3339
 from ..engines.system.routes import Captures, permission_denied
+from ..identity.person import policies_of
 from ..request import Answer, RawRequest, Refusal
+from .batch_tokens import BATCH
 from .token_revoke import required_accessor
 from .tokens import NS, TokenView, find_by_accessor, find_raw, find_valid, is_orphan
 from .typed_fields import to_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..engines.base import Context
 
 
-def auth_block(record: Token, raw_token: str, ttl_s: int, *, orphan: bool) -> dict[str, Any]:
+def auth_block(
+    record: Token, raw_token: str, ttl_s: int, *, orphan: bool, identity_policies: Sequence[str] = ()
+) -> dict[str, Any]:
     """The `auth` of an answer that hands out or renews a token; `ttl_s` from now."""
-    return {
+    block: dict[str, Any] = {
         "client_token": raw_token,
         "accessor": record.accessor.decode(),
-        "policies": record.policies,
+        "policies": sorted({*record.policies, *identity_policies}) if identity_policies else record.policies,
         "token_policies": record.policies,
         "metadata": record.meta,
         "lease_duration": ttl_s,
@@ -39,6 +45,9 @@ def auth_block(record: Token, raw_token: str, ttl_s: int, *, orphan: bool) -> di
         "mfa_requirement": None,
         "num_uses": record.num_uses,
     }
+    if identity_policies:
+        block["identity_policies"] = list(identity_policies)
+    return block
 
 
 def read_lookup(context: Context, request: RawRequest, captures: Captures) -> Answer:
@@ -52,6 +61,8 @@ def read_lookup(context: Context, request: RawRequest, captures: Captures) -> An
 
 def read_lookup_self(context: Context, request: RawRequest, _captures: Captures) -> Answer:
     """lookup-self: the caller's token, the one on its last use included."""
+    if context.caller.type == BATCH:
+        return _answer(context, find_raw(context.view, context.sealing, request.token, context.now_ns), request.token)
     token = find_valid(context.view, context.caller.token_key, context.now_ns, spent=True)
     return _answer(context, token, request.token or "")
 
@@ -115,10 +126,14 @@ def lookup_data(view: View, token: TokenView, raw_token: str, now_ns: int) -> di
         data["bound_cidrs"] = record.bound_cidrs
     if record.role:
         data["role"] = record.role
+    identity_policies = policies_of(view, record)
+    if identity_policies:
+        data["identity_policies"] = list(identity_policies)
+        data["external_namespace_policies"] = {}
     return data
 
 
-def _answer(context: Context, token: TokenView | None, raw_token: str) -> Answer:
+def _answer(context: Context, token: TokenView | None, raw_token: str | None) -> Answer:
     if token is None:
         raise Refusal(403, "bad token")
-    return Answer(data=lookup_data(context.view, token, raw_token, context.now_ns))
+    return Answer(data=lookup_data(context.view, token, raw_token or "", context.now_ns))

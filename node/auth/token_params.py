@@ -34,6 +34,7 @@ FIELDS = frozenset(
         "token_type",
     }
 )
+CIDRS_MAX = 100  # every login compares with each of them
 _TYPES = {
     "": "", "default": "", "service": "service", "batch": "batch", "default-service": "default-service",
     "default-batch": "default-batch",
@@ -86,12 +87,35 @@ def changed(params: TokenParams, given: Mapping[str, Given]) -> TokenParams:
     return new
 
 
+def renamed(
+    given: Mapping[str, Given], old_names: Mapping[str, str], legacy: list[str]
+) -> tuple[dict[str, Given], list[str]]:
+    """(what is given under today's names, the old names whose value was given by them and is shown by them, sorted).
+
+    Today's name wins, and makes the old one forgotten.
+    """
+    fields, used = dict(given), set(legacy)
+    for old, new in old_names.items():
+        if new in given:
+            used.discard(old)
+        elif old in given:
+            fields[new] = given[old]
+            used.add(old)
+    return fields, sorted(used)
+
+
 def check(params: TokenParams) -> None:
     """Raises Refusal for parameters that do not go together."""
     if params.max_ttl_s and params.ttl_s > params.max_ttl_s:
         raise Refusal(400, "'token_ttl' cannot be greater than 'token_max_ttl'")
+    if params.is_batch:
+        check_batch(params)
+
+
+def check_batch(params: TokenParams) -> None:
+    """Raises Refusal for parameters that a batch token cannot keep."""
     for is_set, what in ((params.num_uses, "limited use count"), (params.period_s, "a period")):
-        if params.is_batch and is_set:
+        if is_set:
             text = f"'token_type' cannot be 'batch' or 'default_batch' when set to generate tokens with {what}"
             raise Refusal(400, text)
 
@@ -129,7 +153,10 @@ def token_type(name: str, given: Given) -> str:
 def cidrs(name: str, given: Given) -> list[str]:
     """Networks as text; a lone address is the network of itself. Raises FieldError, Refusal."""
     found = []
-    for text in to_names(name, given):
+    texts = to_names(name, given)
+    if len(texts) > CIDRS_MAX:
+        raise Refusal(400, f"{name} has more than {CIDRS_MAX} networks")
+    for text in texts:
         try:
             if "/" in text:
                 found.append(str(ipaddress.ip_network(text, strict=False)))

@@ -3,17 +3,21 @@
 Pure. Invariants
   R1  no descendant of a revoked token is valid, however many there are, from the same index on
   R2  a revocation fits into one transaction, however large the tree and its records are
+  R3  what a revoked token kept for itself goes with it, at once or by a sweep; a token of another key never sees it
+  R4  a batch token, of which nothing is stored, is not revoked alone: it ends with its parent, by itself, or with all
+      that were made before a fact says so
 Source: Vault API, "Token auth method" (revoke, revoke-orphan).
 """
 
 from __future__ import annotations
 
-from cluster import Draft, Table, Token, View, records, sweeps
+from cluster import BATCH_TOKENS_VOID, Draft, Fact, Table, Token, View, records, sweeps
 
 from ..engines.base import Context, Plan
 from ..engines.fields import parameters
 from ..engines.system.routes import Captures, permission_denied
 from ..request import Answer, RawRequest, Refusal
+from .batch_tokens import BATCH
 from .tokens import ORPHANER, TokenView, find_by_accessor, find_raw, find_valid
 from .typed_fields import to_text
 
@@ -35,12 +39,22 @@ def revoke_token(view: View, draft: Draft, token: TokenView) -> None:
 def decide_revoke(context: Context, request: RawRequest, _captures: Captures) -> Plan:
     """revoke: 204 whether or not the token was there."""
     raw_token = _required_token(request)
-    return _revoke(context, find_raw(context.view, context.sealing, raw_token, context.now_ns))
+    return _revoke(context, _stored(find_raw(context.view, context.sealing, raw_token, context.now_ns)))
 
 
 def decide_revoke_self(context: Context, _request: RawRequest, _captures: Captures) -> Plan:
     """revoke-self: whoever asks is gone, with all descendants."""
+    if context.caller.type == BATCH:
+        raise _not_revocable()
     return _revoke(context, find_valid(context.view, context.caller.token_key, context.now_ns))
+
+
+def decide_revoke_batch_tokens(context: Context, _request: RawRequest, _captures: Captures) -> Plan:
+    """revoke-batch-tokens (sudo): every batch token that was made until now is void; those made later are good."""
+    draft, found = Draft(), context.view.get(Table.FACT, BATCH_TOKENS_VOID)
+    draft.expect(Table.FACT, BATCH_TOKENS_VOID, 0 if found is None else found[0])
+    draft.put(Table.FACT, BATCH_TOKENS_VOID, Fact(time_ns=context.now_ns, text="batch tokens are void"))
+    return Plan(Answer(), draft)
 
 
 def decide_revoke_accessor(context: Context, request: RawRequest, _captures: Captures) -> Plan:
@@ -61,7 +75,7 @@ def decide_revoke_orphan(context: Context, request: RawRequest, _captures: Captu
         raise permission_denied()
     raw_token = _required_token(request)
     view = context.view
-    token = find_raw(view, context.sealing, raw_token, context.now_ns)
+    token = _stored(find_raw(view, context.sealing, raw_token, context.now_ns))
     if token is None:
         raise Refusal(400, "token to revoke not found")
     draft = Draft()
@@ -93,6 +107,17 @@ def _required_token(request: RawRequest) -> str:
     return raw_token
 
 
+def _stored(token: TokenView | None) -> TokenView | None:
+    """The token, unless there is nothing of it to revoke (R4)."""
+    if token is not None and token.is_batch:
+        raise _not_revocable()
+    return token
+
+
+def _not_revocable() -> Refusal:
+    return Refusal(400, "batch tokens cannot be revoked")
+
+
 def _revoke(context: Context, token: TokenView | None) -> Plan:
     draft = Draft()
     if token is not None:
@@ -104,6 +129,7 @@ def _drop_token(view: View, draft: Draft, token: TokenView) -> None:
     draft.expect(Table.TOKEN, token.key, token.index)
     draft.drop(Table.TOKEN, token.key)
     _drop_accessor(view, draft, token)
+    sweeps.drop_cubbyhole(view, draft, token.key)
 
 
 def _drop_accessor(view: View, draft: Draft, token: TokenView) -> None:
@@ -118,4 +144,5 @@ def _leave_orphaner(view: View, token: TokenView) -> Draft:
     draft.expect(Table.TOKEN, token.key, token.index)
     draft.put(Table.TOKEN, token.key, Token(type=ORPHANER, created_ns=token.record.created_ns, renewable=False))
     _drop_accessor(view, draft, token)
+    sweeps.drop_cubbyhole(view, draft, token.key)
     return draft

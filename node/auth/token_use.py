@@ -56,6 +56,10 @@ class AfterUse:
         """As the view beneath."""
         return self._view.list_entries(folder, after=after, limit=limit)
 
+    def list_leases(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
+        """As the view beneath."""
+        return self._view.list_leases(folder, after=after, limit=limit)
+
     def list(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
         """As the view beneath."""
         return self._view.list(folder, after=after, limit=limit)

@@ -1,11 +1,16 @@
-"""What a service token is, and when it is valid.
+"""What a token is, and when it is valid: service tokens, which are stored, and batch tokens, which are not.
 
-Pure. A token is looked up by its keyed hash; the raw one lives in the request only.
+Pure. A token is looked up by its keyed hash; the raw one lives in the request only. A batch token carries its record.
 Invariants
   T1  a token is valid only while it and every ancestor exists and has not expired by the cluster's stamp
-  T2  a token whose uses are spent, or whose kind is not "service", is valid for nobody
+  T2  a token whose uses are spent, or whose stored kind is not "service", is valid for nobody
   T3  no path of ancestors is longer than DEPTH_MAX, so a check is bounded
   T4  a token that is bound to networks is valid only from inside one of them
+  T5  a login's token is valid only while the mount that made it stands where it stood, and has not been moved since:
+      disabling or moving an auth method ends all its tokens, and those below them, with one fact and for ever
+  T6  a batch token is valid only until the end it carries, while its parent is valid (a later token of the same chosen
+      id is another), and if it was made after the fact that makes older ones void; asked on every request, and nothing
+      of it is remembered
 Source: Vault API, "Token auth method"; Vault concepts, "Tokens: hierarchies and orphans".
 """
 
@@ -14,11 +19,26 @@ from __future__ import annotations
 import ipaddress
 import string
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from cluster import Accessor, Draft, Record, Table, Token, ValueSealing, View, look, records
+from cluster import (
+    BATCH_TOKENS_VOID,
+    Accessor,
+    Draft,
+    Fact,
+    Mount,
+    Record,
+    Table,
+    Token,
+    ValueSealing,
+    View,
+    look,
+    records,
+)
 
 from ..engines.base import Caller
+from .batch_tokens import BATCH, is_batch, open_batch_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +50,13 @@ DEPTH_MAX = 128
 CACHED_MAX = 10_000
 ORPHANER = "orphaner"  # type of what is left of a token that was revoked without its many children
 _RAW_CHARACTERS_MAX = 512
+_MOUNTS_MAX = 1_024
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
 @dataclass(slots=True)
 class TokenView:
-    """A token as found: its key, the index it was written at, its record."""
+    """A token as found: its key, the index it was written at, its record. Of a batch token the index is 0."""
 
     key: bytes
     index: int
@@ -48,6 +69,11 @@ class TokenView:
     def is_root(self) -> bool:
         """Whether it may do everything."""
         return "root" in self.record.policies
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it is stored nowhere."""
+        return self.record.type == BATCH
 
     def ttl_s(self, now_ns: int) -> int:
         """Whole seconds it still lives; 0 = for ever."""
@@ -94,7 +120,11 @@ def find_raw(
     view: View, sealing: ValueSealing, raw_token: str | None, now_ns: int, cache: TokenCache | None = None
 ) -> TokenView | None:
     """As `authenticate`, wherever it would come from: for looking at other people's tokens."""
-    if not raw_token or not raw_token.isascii() or len(raw_token) > _RAW_CHARACTERS_MAX:
+    if not raw_token or not raw_token.isascii():
+        return None
+    if is_batch(raw_token):
+        return _find_batch(view, sealing, raw_token, now_ns, cache)
+    if len(raw_token) > _RAW_CHARACTERS_MAX:
         return None
     return find_valid(view, sealing.token_hash(raw_token), now_ns, cache=cache)
 
@@ -109,7 +139,25 @@ def find_valid(
     index, record = found
     if record.type != "service" or _is_expired(record, now_ns) or (record.num_uses < 0 and not spent):
         return None
+    if not _mount_stands(view, record):
+        return None
     return TokenView(key, index, record) if _ancestors_live(view, record, now_ns, cache) else None
+
+
+def _find_batch(
+    view: View, sealing: ValueSealing, raw_token: str, now_ns: int, cache: TokenCache | None
+) -> TokenView | None:
+    record = open_batch_token(sealing, raw_token)
+    if record is None or _is_expired(record, now_ns) or not _mount_stands(view, record):
+        return None
+    void = look(view, Table.FACT, Fact, BATCH_TOKENS_VOID)
+    if void is not None and record.created_ns <= void[1].time_ns:
+        return None
+    if record.parent is not None:
+        parent = find_valid(view, record.parent, now_ns, cache=cache)
+        if parent is None or parent.record.created_ns > record.created_ns:  # younger: it is another one of the same id
+            return None
+    return TokenView(sealing.token_hash(raw_token), 0, record)
 
 
 def _look(view: View, key: bytes, cache: TokenCache | None) -> tuple[int, Token] | None:
@@ -216,9 +264,27 @@ def _ancestors_live(view: View, record: Token, now_ns: int, cache: TokenCache | 
         record = found[1]
         if record.type == ORPHANER:
             return True
-        if record.type != "service" or _is_expired(record, now_ns):
+        if record.type != "service" or _is_expired(record, now_ns) or not _mount_stands(view, record):
             return False
     return False
+
+
+def _mount_stands(view: View, record: Token) -> bool:
+    """T5."""
+    if not record.mount:
+        return True
+    found = view.get(Table.MOUNT, record.mount_path.encode())
+    if found is None:
+        return False
+    uuid, void_ns = _tokens_of(found[1])
+    return uuid == record.mount and (not void_ns or record.created_ns > void_ns)
+
+
+@lru_cache(maxsize=_MOUNTS_MAX)
+def _tokens_of(mount: bytes) -> tuple[bytes, int]:
+    """(uuid, time in ns until which tokens are void; 0: never)."""
+    decoded = records.decode(Mount, mount)
+    return decoded.uuid, decoded.tokens_void_ns
 
 
 def _may_come_from(bound_cidrs: list[str], remote_address: str) -> bool:

@@ -95,7 +95,7 @@ def test_policies_of_a_child(world, parent, asked, expected):
         ("root", {"id": "with space"}, "custom token ID must be 1 to 256 visible ASCII characters"),
         ("root", {"num_uses": -1}, "number of uses cannot be negative"),
         ("root", {"type": "bogus"}, "invalid 'token_type' value"),
-        ("root", {"type": "batch", "policies": ["app"]}, "batch tokens are not supported by this version"),
+        ("root", {"type": "batch"}, "batch tokens cannot be root tokens"),
         ("root", {"entity_alias": "x"}, "'entity_alias' is only allowed in combination with token role"),
         ("root", {"ttl": "-1h", "policies": ["app"]}, "ttl must be positive"),
         ("root", {"period": "-1h", "policies": ["app"]}, "period must be positive"),
@@ -245,16 +245,16 @@ def test_create_orphan_needs_update_and_no_sudo(world):
     assert denied == (403, "permission denied", True)
 
 
-def test_a_child_inherits_networks_and_an_orphan_does_not(world):
-    """Binding follows the tree."""
+def test_a_child_inherits_networks_and_an_orphan_does_too(world):
+    """Whoever may make orphans does not get out of the networks so; a token that is bound to none makes such."""
     parent = _parent(world, "app")
     record = world.record(parent)
     record.bound_cidrs = ["127.0.0.0/8"]
     _replace(world, parent, record)
     child, orphan = world.make(token=parent), world.make(token=parent, path="create-orphan")
 
-    assert world.record(child).bound_cidrs == ["127.0.0.0/8"]
-    assert world.record(orphan).bound_cidrs is None
+    assert world.record(child).bound_cidrs == world.record(orphan).bound_cidrs == ["127.0.0.0/8"]
+    assert world.record(world.make(token=_parent(world, "app"), path="create-orphan")).bound_cidrs is None
 
 
 def test_the_mount_bounds_what_its_tokens_live(world):

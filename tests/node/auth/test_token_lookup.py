@@ -149,7 +149,7 @@ def test_the_handlers_of_sudo_paths_ask_for_sudo_themselves(world):
         ("delete", "auth/token/lookup-self", (405, "unsupported operation", True)),
         ("read", "auth/token/revoke-self", (405, "unsupported operation", True)),
         ("read", "auth/token/nosuch", (404, "unsupported path", True)),
-        ("update", "auth/token/create/role", (404, "unsupported path", True)),
+        ("update", "auth/token/create/role/beside", (404, "unsupported path", True)),
         ("update", "auth/token/renew/", (400, "cannot write to a path ending in '/'", False)),
         ("update", "auth/token/lookup/hvs.x", (404, "unsupported path", True)),
         ("update", "auth/token/renew/hvs.x", (404, "unsupported path", True)),

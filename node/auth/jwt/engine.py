@@ -1,0 +1,108 @@
+"""The paths of a jwt or oidc mount: one table, every handler in its own file.
+
+Pure but for the keys that are remembered and the sign-ins under way. Source: Vault API, "JWT/OIDC".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from cluster import Table
+
+from ...engines.fields import FieldError, refusal_of
+from ...engines.system.routes import Route, Router
+from ...request import Operation, RawRequest
+from . import config, roles, sign_in
+from .keys import KeyCache
+from .login import FIELDS as LOGIN_FIELDS
+from .login import LoginPath
+from .sign_in import SignIn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...engines.base import Context
+
+_READ, _LIST, _UPDATE, _DELETE = Operation.READ, Operation.LIST, Operation.UPDATE, Operation.DELETE
+_NAME = r"(?P<name>\w(?:[\w.-]*\w)?)"
+_ROLE = re.compile("role/" + _NAME)
+_BODIES = frozenset({Operation.CREATE, Operation.UPDATE})
+
+
+class JwtEngine(Router):
+    """The engine of auth methods of type jwt and oidc."""
+
+    def __init__(self) -> None:
+        cache = KeyCache()
+        self._login = LoginPath(cache)
+        self._sign_in = SignIn(cache)
+        super().__init__(self._table())
+
+    def _table(self) -> tuple[Route, ...]:
+        callback = self._sign_in.decide_callback
+        return (
+            Route(
+                "login",
+                decisions={_UPDATE: self._login.decide},
+                fields=LOGIN_FIELDS,
+                help="Authenticates to the store with a JWT.",
+            ),
+            Route(
+                "config",
+                reads={_READ: config.read_config},
+                decisions={_UPDATE: config.decide_config},
+                fields=config.FIELDS,
+                help="Configures the JWT authentication backend.",
+            ),
+            Route(
+                "role/?",
+                reads={_LIST: roles.read_list},
+                fields=frozenset({"after", "limit"}),
+                help="Lists all the roles registered with the backend.",
+            ),
+            Route(
+                "role/" + _NAME,
+                reads={_READ: roles.read_role},
+                decisions={_UPDATE: roles.decide_write, _DELETE: roles.decide_delete},
+                fields=roles.FIELDS,
+                help="Register a role with the backend.",
+            ),
+            Route(
+                "oidc/auth_url",
+                decisions={_UPDATE: self._sign_in.decide_url},
+                fields=sign_in.URL_FIELDS,
+                help="Request an authorization URL to start an OIDC login flow.",
+            ),
+            Route(
+                "oidc/callback",
+                decisions={_READ: callback, _UPDATE: callback},
+                fields=sign_in.CALLBACK_FIELDS,
+                help="Callback endpoint to complete an OIDC login.",
+            ),
+        )
+
+    def exists(self, context: Context, path: str) -> bool | None:
+        """A role that is written is created where there is none."""
+        match = _ROLE.fullmatch(path)
+        if match is None:
+            return None
+        assert context.mount is not None  # the flow gives every engine its mount
+        key = context.mount.uuid + (roles.FOLDER + match["name"]).encode()
+        return context.view.get(Table.ENTRY, key) is not None
+
+    def labour(self, context: Context, request: RawRequest, path: str) -> Callable[[], Any] | None:
+        """What is asked of others, and signatures: before a login, and before another source of keys is written."""
+        is_write = request.operation in _BODIES
+        try:
+            if path == "login" and is_write:
+                return self._login.labour(context, request)
+            if path == "config" and is_write:
+                return config.asking(request)
+            if path == "oidc/auth_url" and is_write:
+                return self._sign_in.labour_url(context, request)
+            if path == "oidc/callback" and (is_write or request.operation is _READ):
+                return self._sign_in.labour_callback(context, request)
+        except FieldError as error:
+            raise refusal_of(error, existence_checked=False) from None
+        return None
