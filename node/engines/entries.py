@@ -6,6 +6,7 @@ Invariants
   N1  a box opens only under its name, in its mount, as the put wrote it that is in the state: no earlier one does
   N2  a change says at which index it read what it changes; so two that were decided on one state are not both applied
   N3  whatever a mount stores is out of reach once the mount is gone, and swept
+  N4  a name that is too long for a key of the state is refused, and never proposed
 Source: docs/threat-model.md, keys; Vault, "storage" of a backend.
 """
 
@@ -17,14 +18,18 @@ import msgspec
 
 from cluster import DamagedError, Draft, Entry, Table, look
 
+from ..request import Refusal
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .base import Context
 
 T = TypeVar("T", bound=msgspec.Struct)
+M = TypeVar("M")
 
 FIELD = b"e"
+KEY_BYTES_MAX = 2_048  # of the mount's uuid and the name
 _NONCE_BYTES = 12
 _RID_BYTES = 8
 _encode = msgspec.msgpack.Encoder().encode
@@ -62,8 +67,13 @@ def find(context: Context, name: str, kind: type[T]) -> Found[T] | None:
 
 
 def put(context: Context, draft: Draft, name: str, value: msgspec.Struct, before: Found[Any] | None) -> None:
-    """The draft stores the value. `before` is what `find` gave for the name in this very view; None: nothing."""
+    """The draft stores the value. `before` is what `find` gave for the name in this very view; None: nothing.
+
+    Raises Refusal for a name that is too long (N4).
+    """
     key = _key(context, name)
+    if len(key) > KEY_BYTES_MAX:
+        raise Refusal(400, f"the name is too long: what is stored under it has at most {KEY_BYTES_MAX} bytes")
     fresh = context.random(_NONCE_BYTES + _RID_BYTES)
     rid = fresh[_NONCE_BYTES:]
     salt_id, box = context.sealing.seal(
@@ -93,6 +103,40 @@ def walk(context: Context, folder: str, kind: type[T]) -> Iterator[tuple[str, Fo
         found = None if name.endswith("/") else find(context, folder + name, kind)
         if found is not None:
             yield name, found
+
+
+class Opened(Generic[T, M]):
+    """What lies directly in folders that are read as a whole again and again, each entry opened once.
+
+    What was made of an entry is remembered with the very bytes of its record: so it is right in every view, also after
+    a proposal that came to nothing. As many folders as `folders_max` are remembered; nothing that holds a secret.
+    """
+
+    def __init__(self, kind: type[T], make: Callable[[str, T], M], folders_max: int) -> None:
+        """`make` gets the name in the folder, and what is stored."""
+        self._kind = kind
+        self._make = make
+        self._folders_max = folders_max
+        self._folders: dict[bytes, dict[bytes, tuple[bytes, M]]] = {}
+
+    def read(self, context: Context, folder: str, *, after: str = "") -> list[M]:
+        """What was made of each entry behind `after`, sorted by name."""
+        root = _key(context, folder)
+        known = self._folders.pop(root, {})
+        kept: dict[bytes, tuple[bytes, M]] = {}
+        for name in context.view.list_entries(root, after=after.encode()):
+            found = context.view.get(Table.ENTRY, root + name)
+            assert found is not None, "the name was listed by this very view"
+            held = known.get(name)
+            if held is None or held[0] != found[1]:
+                opened = find(context, folder + name.decode(), self._kind)
+                assert opened is not None, "the record was found in this very view"
+                held = found[1], self._make(name.decode(), opened.value)
+            kept[name] = held
+        while len(self._folders) >= self._folders_max:
+            del self._folders[next(iter(self._folders))]
+        self._folders[root] = kept
+        return [made for _, made in kept.values()]
 
 
 def _key(context: Context, name: str) -> bytes:

@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from cluster import DamagedError, Draft, Entry, Table, records
+from cluster.state import tables
 from node.engines import entries
 from node.engines.kv1 import KvV1
+from node.request import Refusal
 from tests.node.engines.fakes import MOUNT_UUID, Bench
 
 
@@ -47,6 +49,21 @@ def test_what_is_stored_is_found_and_what_is_dropped_is_gone(bench: Bench) -> No
     entries.drop(bench.context(), draft, "role/app", found)
     bench.view.apply(draft)
     assert entries.find(bench.context(), "role/app", Role) is None
+
+
+def test_a_name_that_is_too_long_is_refused_and_never_proposed(bench: Bench) -> None:
+    """The longest is stored; nothing of the name is in the refusal."""
+    most = entries.KEY_BYTES_MAX - len(MOUNT_UUID)
+    store(bench, "n" * most, Role("longest"))
+    draft = Draft()
+    for name in ("n" * (most + 1), "\u00fc" * (most // 2 + 1)):
+        with pytest.raises(Refusal) as caught:
+            entries.put(bench.context(), draft, name, Role(), None)
+        assert (caught.value.status, name[:5] in caught.value.texts[0]) == (400, False)
+
+    assert draft.empty
+    assert entries.find(bench.context(), "n" * most, Role) is not None
+    assert entries.KEY_BYTES_MAX == tables.KEY_BYTES_MAX
 
 
 def test_of_two_changes_decided_on_one_state_only_one_is_applied(bench: Bench) -> None:
@@ -115,3 +132,58 @@ def test_nothing_shows_what_is_stored(bench: Bench) -> None:
     found = entries.find(bench.context(), "role/app", Role)
 
     assert "planted" not in repr(found)
+
+
+# ---- folders that are read again and again
+class Reading:
+    """What is made of entries, and of how many so far."""
+
+    def __init__(self, folders_max: int = 4) -> None:
+        self.made: list[str] = []
+        self.opened: entries.Opened[Role, str] = entries.Opened(Role, self._make, folders_max)
+
+    def _make(self, name: str, role: Role) -> str:
+        self.made.append(name)
+        return f"{name}={role.uses}"
+
+
+def test_a_folder_that_is_read_again_opens_what_changed(bench: Bench) -> None:
+    """What is gone is forgotten, what is behind `after` is all there is, and another folder is another."""
+    reading = Reading()
+    for name, uses in (("role/a", 1), ("role/b", 2), ("other/a", 9)):
+        store(bench, name, Role(uses=uses))
+    read = reading.opened.read
+    first = [read(bench.context(), "role/"), read(bench.context(), "role/")]
+    store(bench, "role/b", Role(uses=3))
+    store(bench, "role/c", Role(uses=4))
+    second = read(bench.context(), "role/")
+
+    assert first == [["a=1", "b=2"]] * 2
+    assert (second, reading.made) == (["a=1", "b=3", "c=4"], ["a", "b", "b", "c"])
+    assert read(bench.context(), "role/", after="a") == ["b=3", "c=4"]
+    assert (read(bench.context(), "other/"), read(bench.context(), "none/")) == (["a=9"], [])
+
+
+def test_what_was_read_of_a_proposal_that_came_to_nothing_is_not_believed(bench: Bench) -> None:
+    """Another record under the same name, even at the same index, is opened."""
+    reading = Reading()
+    tables_before = {table: dict(records_) for table, records_ in bench.view.tables.items()}
+    store(bench, "role/a", Role(uses=1))
+    proposed = reading.opened.read(bench.context(), "role/")
+    bench.view.tables.clear()
+    bench.view.tables.update(tables_before)
+    bench.view.index -= 1
+    store(bench, "role/a", Role(uses=2))
+
+    assert (proposed, reading.opened.read(bench.context(), "role/")) == (["a=1"], ["a=2"])
+
+
+def test_only_so_many_folders_are_remembered(bench: Bench) -> None:
+    """The one that was not read for the longest time is forgotten."""
+    reading = Reading(folders_max=2)
+    for folder in ("x/", "y/", "z/"):
+        store(bench, folder + folder[0], Role())
+    for folder in ("x/", "y/", "x/", "z/", "x/", "y/"):
+        reading.opened.read(bench.context(), folder)
+
+    assert reading.made == ["x", "y", "z", "y"]

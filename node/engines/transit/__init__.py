@@ -1,0 +1,1 @@
+"""The transit engine: encrypts, signs and MACs for callers who never see the key."""
