@@ -150,6 +150,7 @@ _WRITES = frozenset({"create", "update", "patch", "delete"})
 # Path → operations that need sudo ("*": all of them).
 _SUDO_EXACT = {
     "auth/token/accessors": _ALL,
+    "auth/token/revoke-batch-tokens": _ALL,
     "auth/token/revoke-orphan": _ALL,
     "pki/root": _ALL,
     "strongroom/adopt": _ALL,
@@ -237,6 +238,17 @@ _OPEN_REKEY = frozenset(
         "sys/rekey/verify",
     }
 )
+
+# Type of a mount → what is open below it, for reading alone: what anybody may know who meets one of its certificates.
+_OPEN_READS = {
+    "pki": (frozenset({"ca", "ca/pem", "ca_chain", "crl", "crl/pem"}), ("cert/",)),
+}
+
+
+def is_open_read(operation: str, mount_type: str, path: str) -> bool:
+    """Whether it reads what a mount of this type shows without a token; `path` is what follows the mount path."""
+    exact, prefixes = _OPEN_READS.get(mount_type, (frozenset(), ()))
+    return operation == "read" and (path in exact or path.startswith(prefixes))
 
 
 def is_unauthenticated(path: str, auth_mount_path: str = "", *, rekey_is_open: bool = False) -> bool:

@@ -112,7 +112,7 @@ _TOKEN = re.compile(
     (?P<SPACE>[ \t\r\n]+)
   | (?P<COMMENT>\#[^\n]*|//[^\n]*|/\*(?s:.*?)\*/)
   | (?P<IDENT>[^\W\d][\w.-]*)
-  | (?P<STRING>"(?:[^"\\\n]|\\[^\n])*")
+  | (?P<STRING>"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*")
   | (?P<NUMBER>-?(?:0[xX][0-9a-fA-F]+|(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?))(?![\w.])
   | (?P<HEREDOC><<-?(?P<ANCHOR>[^\W\d]\w*)[ \t]*\r?\n)
   | (?P<LBRACE>\{) | (?P<RBRACE>\}) | (?P<LBRACK>\[) | (?P<RBRACK>\]) | (?P<ASSIGN>=) | (?P<COMMA>,)
@@ -120,6 +120,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _SKIPPED = frozenset({"SPACE", "COMMENT"})
+_LONE_WORD = re.compile(r"^([ \t]*)([^\W\d]\w*)\r?$", re.MULTILINE)  # a line that may end a heredoc
 _LINE_END = re.compile(r"\n|\Z")
 _ESCAPE = re.compile(
     r"\\(?:([abfnrtv\\\"])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL
@@ -191,7 +192,8 @@ class _Parser:
 
     def _heredoc(self, match: re.Match[str], offset: int) -> tuple[str, int]:
         """The lines up to the anchor, with their newlines; `<<-` also takes the anchor's indent off every line."""
-        closing = re.compile(rf"^([ \t]*){re.escape(match['ANCHOR'])}\r?$", re.MULTILINE).search(self._text, offset)
+        anchor = match["ANCHOR"]
+        closing = next((word for word in _LONE_WORD.finditer(self._text, offset) if word[2] == anchor), None)
         if closing is None:
             raise self._error(len(self._text), "heredoc not terminated")
         body, indent = self._text[offset : closing.start()], closing[1]

@@ -1,8 +1,8 @@
 """Which rule applies to a path, and what it allows: the access control list of one set of policies.
 
 Pure. `Acl.compile` merges the rules of all policies per identical path string; `Acl.check` finds the one path string
-that counts and asks it. Compiled once per token and epoch, asked on every request: an exact rule is one dict lookup,
-a wildcard is found by the lengths of the literal heads, longest first.
+that counts and asks it. Compiled once per set of policies and epoch, asked on every request: an exact rule is one dict
+lookup, a wildcard is found in a tree of path segments (`trie`), whatever the number of rules.
 
 Invariants
   M1  exactly one path string counts for a request; other patterns that match add and take nothing
@@ -17,17 +17,17 @@ Source: Vault, "Policies: Policy syntax, Priority matching"; checked against a r
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import capabilities, templates
 from .document import Document, PolicyError
 from .grant import DENIED, Decision, Grant
+from .trie import Trie, is_wildcard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from .document import PathRule
     from .templates import Identity
 
 _LISTINGS = frozenset({"list", "scan"})
@@ -35,44 +35,20 @@ _HELP = Decision(allowed=True)
 _ROOT = Decision(allowed=True, granting_policies=("root",), sudo=True, is_root=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wildcard:
-    """A pattern with `+` or a final `*`, split where its first wildcard stands."""
-
-    pattern: str
-    head: str  # literal text before the first wildcard
-    tail: re.Pattern[str] | None  # what must follow the head; None = anything (`head*`)
-    is_prefix: bool  # ends in `*`
-    grant: Grant
-
-    @property
-    def rank(self) -> tuple[bool, int, int, str]:
-        """Order among patterns with the same head, higher counts."""
-        literal = self.pattern.removesuffix("*") if self.is_prefix else self.pattern
-        return (not self.is_prefix, -literal.split("/").count("+"), len(literal), literal)
-
-
 class Acl:
     """What a set of policies allows. Immutable once compiled."""
 
-    __slots__ = ("_by_head", "_exact", "_head_lengths", "_is_root")
+    __slots__ = ("_exact", "_is_root", "_wildcards")
     ROOT: ClassVar[Acl]
 
-    def __init__(self, grants: Mapping[str, Grant], *, is_root: bool = False) -> None:
+    def __init__(self, grants: Mapping[str, Grant], wildcards: Trie | None = None, *, is_root: bool = False) -> None:
+        """`wildcards`, where the caller has them compiled already: then `grants` are the exact ones alone."""
         self._is_root = is_root
-        self._exact: dict[str, Grant] = {}
-        by_head: dict[str, list[_Wildcard]] = {}
-        for pattern, grant in grants.items():
-            wildcard = _wildcard(pattern, grant)
-            if wildcard is None:
-                self._exact[pattern] = grant
-            else:
-                by_head.setdefault(wildcard.head, []).append(wildcard)
-        self._by_head = {
-            head: tuple(sorted(wildcards, key=lambda wildcard: wildcard.rank, reverse=True))
-            for head, wildcards in by_head.items()
-        }
-        self._head_lengths = tuple(sorted({len(head) for head in by_head}, reverse=True))
+        if wildcards is None:
+            wildcards = Trie({pattern: grant for pattern, grant in grants.items() if is_wildcard(pattern)})
+            grants = {pattern: grant for pattern, grant in grants.items() if not is_wildcard(pattern)}
+        self._exact = grants
+        self._wildcards = wildcards
 
     @classmethod
     def compile(
@@ -87,15 +63,7 @@ class Acl:
             if len(named) > 1:
                 raise PolicyError("other policies present along with root")
             return cls.ROOT
-        grants: dict[str, Grant] = {}
-        for name, document in named:
-            for rule in document.rules:
-                path = templates.expand(rule.path, identity, now_s) if rule.templated else rule.path
-                if path is not None:
-                    grants.setdefault(path, Grant()).add(name, rule)
-        for grant in grants.values():
-            grant.freeze()
-        return cls(grants)
+        return Rules(named).of(identity, now_s)
 
     def check(
         self, operation: str, path: str, *, body: Mapping[str, Any] | None = None, wrap_ttl_s: int | None = None
@@ -115,18 +83,24 @@ class Acl:
             # The edge adds the slash already; a caller that does not must not get round a deny on `kv/dir/`.
             grant = self._find_listed(path if path[-1:] in {"/", ""} else f"{path}/")
         else:
-            grant = self._exact.get(path) or self._find_wildcard(path)
+            grant = self._exact.get(path) or self._wildcards.find(path)
         if grant is None:
             return DENIED
         if grant.is_plain:
             return grant.decisions.get(operation, DENIED)
         return grant.judge(operation, body, wrap_ttl_s)
 
+    def names(self, operation: str, path: str) -> bool:
+        """Whether some rule, be it one that denies, is about the path; root needs none."""
+        if operation in _LISTINGS:
+            return self._find_listed(path if path[-1:] in {"/", ""} else f"{path}/") is not None
+        return path in self._exact or self._wildcards.find(path) is not None
+
     def reads_plainly(self, path: str) -> bool:
         """Whether reading the path is allowed by a rule that asks nothing of parameters or wrapping."""
         if self._is_root:
             return True
-        grant = self._exact.get(path) or self._find_wildcard(path)
+        grant = self._exact.get(path) or self._wildcards.find(path)
         return grant is not None and grant.is_plain and "read" in grant.decisions
 
     def capabilities(self, path: str) -> list[str]:
@@ -141,8 +115,7 @@ class Acl:
 
     def patterns(self) -> dict[str, list[str]]:
         """Every path pattern with its sorted capabilities, for `sys/internal/ui/resultant-acl`."""
-        grants = dict(self._exact)
-        grants.update({wildcard.pattern: wildcard.grant for group in self._by_head.values() for wildcard in group})
+        grants = {**self._exact, **self._wildcards.grants}
         return {pattern: capabilities.words(grant.capabilities) for pattern, grant in sorted(grants.items())}
 
     def reaches(self, prefix: str) -> bool:
@@ -153,36 +126,49 @@ class Acl:
 
     def _find_listed(self, path: str) -> Grant | None:
         bare = path.removesuffix("/")
-        return self._exact.get(path) or self._exact.get(bare) or self._find_wildcard(path) or self._find_wildcard(bare)
-
-    def _find_wildcard(self, path: str) -> Grant | None:
-        """The grant of the highest matching pattern with a wildcard."""
-        by_head = self._by_head
-        length = len(path)
-        for head_length in self._head_lengths:
-            if head_length > length:
-                continue
-            for wildcard in by_head.get(path[:head_length], ()):
-                tail = wildcard.tail
-                if tail is None or tail.match(path, head_length):
-                    return wildcard.grant
-        return None
+        found = self._exact.get(path) or self._exact.get(bare)
+        return found or self._wildcards.find(path) or self._wildcards.find(bare)
 
 
 Acl.ROOT = Acl({}, is_root=True)
 
 
-def _wildcard(pattern: str, grant: Grant) -> _Wildcard | None:
-    """The pattern split at its first wildcard; None when it has none. `+` counts only as a whole segment."""
-    segments = pattern.split("/")
-    is_prefix = pattern.endswith("*")
-    if "+" not in segments:
-        return _Wildcard(pattern, pattern[:-1], None, is_prefix, grant) if is_prefix else None
-    first = segments.index("+")
-    head = "".join(f"{segment}/" for segment in segments[:first])
-    rest = pattern[len(head) :].removesuffix("*") if is_prefix else pattern[len(head) :]
-    expression = "/".join("[^/]*" if segment == "+" else re.escape(segment) for segment in rest.split("/"))
-    return _Wildcard(pattern, head, re.compile(expression + ("" if is_prefix else r"\Z")), is_prefix, grant)
+class Rules:
+    """The rules of (policy name, document) pairs without root, merged once; what is left for one identity is little.
+
+    Everybody's list shares the grants of path strings that no template of theirs names.
+    """
+
+    def __init__(self, documents: Iterable[tuple[str, Document]]) -> None:
+        rules = [(name, rule) for name, document in documents for rule in document.rules]
+        self._templated = [(name, rule) for name, rule in rules if rule.templated]
+        self._plain: dict[str, list[tuple[str, PathRule]]] = {}
+        for name, rule in rules:
+            if not rule.templated:
+                self._plain.setdefault(rule.path, []).append((name, rule))
+        grants = {path: _merged(named) for path, named in self._plain.items()}
+        self._exact = {path: grant for path, grant in grants.items() if not is_wildcard(path)}
+        self._wildcards = Trie({path: grant for path, grant in grants.items() if is_wildcard(path)})
+
+    def of(self, identity: Identity | None, now_s: int | None = None) -> Acl:
+        """As `Acl.compile`."""
+        filled: dict[str, list[tuple[str, PathRule]]] = {}
+        for name, rule in self._templated:
+            path = templates.expand(rule.path, identity, now_s)
+            if path is not None:
+                filled.setdefault(path, []).append((name, rule))
+        own = {path: _merged([*self._plain.get(path, ()), *named]) for path, named in filled.items()}
+        if any(is_wildcard(path) for path in own):
+            return Acl({**self._exact, **self._wildcards.grants, **own})
+        return Acl({**self._exact, **own}, self._wildcards)
+
+
+def _merged(rules: Iterable[tuple[str, PathRule]]) -> Grant:
+    grant = Grant()
+    for name, rule in rules:
+        grant.add(name, rule)
+    grant.freeze()
+    return grant
 
 
 def _may_lie_below(pattern: str, prefix: str) -> bool:

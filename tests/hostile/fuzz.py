@@ -1,4 +1,4 @@
-"""The fuzzer: every decoder that reads what another machine, or a disk, gives.
+"""The fuzzer: every decoder that reads what another machine, a disk, or the author of a policy gives.
 
     python -m tests.hostile.fuzz --seconds 600              all targets share the time
     python -m tests.hostile.fuzz --target envelope --seed 7 --seconds 60
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.hostile import targets_files, targets_keys, targets_links, targets_state
+from tests.hostile import targets_files, targets_keys, targets_links, targets_policy, targets_state
 from tests.hostile.running import Finding, Run, Target, judge
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SEED = 1
 ADDRESS_SPACE_BYTES = 4 << 30
 TARGETS = {
     target.name: target
-    for target in (*targets_links.ALL, *targets_state.ALL, *targets_files.ALL, *targets_keys.ALL)
+    for target in (*targets_links.ALL, *targets_state.ALL, *targets_files.ALL, *targets_keys.ALL, *targets_policy.ALL)
 }
 
 
@@ -90,7 +90,7 @@ def replay(targets: list[Target], data: bytes) -> int:
 
 def main() -> int:
     """See above."""
-    parser = argparse.ArgumentParser(description="Fuzz the decoders of links, state, journal and keyring.")
+    parser = argparse.ArgumentParser(description="Fuzz the decoders of links, state, journal, keyring and policies.")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--target", choices=sorted(TARGETS), action="append")

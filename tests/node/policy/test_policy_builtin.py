@@ -108,6 +108,7 @@ def test_names_are_trimmed_lower_case_sorted_and_unique() -> None:
     [
         ("list", "auth/token/accessors"),
         ("list", "auth/token/accessors/"),
+        ("update", "auth/token/revoke-batch-tokens"),
         ("update", "auth/token/revoke-orphan"),
         ("update", "sys/auth/x"),
         ("read", "sys/auth/x/tune"),

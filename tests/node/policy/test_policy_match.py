@@ -234,6 +234,15 @@ def test_a_policy_that_grants_twice_is_named_once() -> None:
     assert compiled.check("read", "x").granting_policies == ("p0",)
 
 
+def test_a_rule_is_about_a_path_whether_it_grants_or_denies() -> None:
+    """What no rule is about is refused without anybody having said so."""
+    named = ("kv/deny", "kv/deny/x", "kv/plus/a/end", "sys/mounts")
+    assert all(RULES.names("read", path) for path in named)
+    assert not any(RULES.names("read", path) for path in ("kv", "sys/mounts/x", "other"))
+    assert RULES.names("list", "sys/mounts/")
+    assert not Acl.ROOT.names("read", "kv/deny")
+
+
 def test_a_stanza_without_capabilities_hides_the_wider_one() -> None:
     """It is the one that counts, and it grants nothing."""
     compiled = acl('path "kv/*" { capabilities = ["read"] }\npath "kv/x" { }')
