@@ -2,7 +2,8 @@
 
 A shell between state and broker. Invariants
   A1  a device that is enabled in the state is asked for every answer, whether or not it can be opened here; from the
-      moment the state has another one until it stands here, no record is taken and so nothing is answered
+      moment the state has another one until it stands here, no record is taken and so nothing is answered; the same
+      holds for the headers of requests that are audited
   A2  a device is enabled only after this node could open it, and answered only after the reachable members say that
       they could, or could not, within the deadline
   A3  the head of each chain becomes a fact every 10 s or 10,000 lines, at start, rotation and close
@@ -20,9 +21,12 @@ import msgspec
 
 from cluster import AuditDevice, AuditHead, DamagedError, Draft, Member, StrongroomError, Table, View, records
 
-from .audit import AuditError, Broker, DeviceSpec, LineSettings, Rules
-from .engines.system.audit_devices import SALT_BYTES, SALT_FIELD
-from .request import Operation, RawRequest
+from .audit import AuditError, Broker, DeviceSpec, LineSettings, ProbedRules
+from .engines.fields import FieldError
+from .engines.system import request_headers
+from .engines.system.audit_devices import SALT_BYTES, SALT_FIELD, TYPES, wished_device
+from .request import Operation, RawRequest, Refusal
+from .system_settings import stores_under, system_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,30 +79,33 @@ class AuditDesk:
     def __init__(self, member: Member, config: Config) -> None:
         self._member = member
         self._config = config
-        self.rules = Rules(config.audit_directory, production=config.profile == "production")
+        self.rules = ProbedRules(config.audit_directory, production=config.profile == "production")
+        self._headers: dict[str, bool] = {}  # of requests that are audited, as the state has them
         self.broker = FollowingBroker(
             config.node.id,
             self.rules,
-            self._chain_mac,
+            self.chain_mac,
             member.clock,
-            settings=LineSettings(vault_numbers=config.audit.vault_numbers),
+            settings=LineSettings(vault_numbers=config.audit.vault_numbers, headers=self._headers),
             deadline_s=config.audit.deadline_s,
         )
         self._changed = asyncio.Event()
         self._synced = self.broker.followed = asyncio.Event()
         self.problems: dict[str, str] = {}
 
-    def _chain_mac(self, message: bytes) -> bytes:
+    def chain_mac(self, message: bytes) -> bytes:
+        """The MAC of the chains of all devices on all nodes. Raises SealedError."""
         return self._member.running.sealer.keyring.audit_chain_mac(message)
 
     # ---- following the state
     def on_change(self, _index: int, transaction: Any) -> None:
         """A listener of the state."""
-        if any(table == Table.AUDIT_DEVICE for table, *_ in (*transaction.puts, *transaction.drops)):
+        devices = any(table == Table.AUDIT_DEVICE for table, *_ in (*transaction.puts, *transaction.drops))
+        if devices or stores_under(transaction, request_headers.STORED):
             self.forget()
 
     def forget(self) -> None:
-        """Devices may be others now."""
+        """Devices, or the headers they write, may be others now."""
         self._synced.clear()
         self._changed.set()
 
@@ -126,11 +133,25 @@ class AuditDesk:
             specs[key.decode()] = DeviceSpec(device, salt, known)
         return specs
 
+    def _read_headers(self) -> None:
+        """The audited headers are the state's; those before stay where they cannot be read."""
+        values = self._member.values
+        assert values is not None
+        context = system_context(self._member.view, values)
+        try:
+            headers = {} if context is None else request_headers.audited_headers(context)
+        except DamagedError:
+            log.error("the setting of audited headers does not open: it stays what it was")  # noqa: TRY400
+            return
+        self._headers.clear()
+        self._headers.update(headers)
+
     async def sync(self) -> None:
         """The broker's devices are the state's."""
         self._changed.clear()
         if self._member.replica is None:
             return
+        self._read_headers()
         self.problems = await self.broker.sync(self._specs())
         for path, why in self.problems.items():
             log.error("audit device %s does not work on this node: %s", path, why)
@@ -232,13 +253,14 @@ class AuditDesk:
         if not enabling:
             return
         path = request.path.removeprefix("sys/audit/").strip("/") + "/"
-        values = request.body.values
-        options = values.get("options") or {}
-        type_ = values.get("type")
-        if not isinstance(options, dict) or not isinstance(type_, str) or type_ != "file":
-            return  # the engine says what is wrong with it
-        if self._member.view.get(Table.AUDIT_DEVICE, path.encode()) is None:
-            await self.broker.probe(path, type_, {str(name): str(value) for name, value in options.items()})
+        try:
+            type_, options = wished_device(request)
+        except (FieldError, Refusal):
+            return  # the engine says what is wrong with it, as it reads it in the same way
+        # What is not opened here is not enabled: the engine asks.
+        if type_ in TYPES and self._member.view.get(Table.AUDIT_DEVICE, path.encode()) is None:
+            await self.broker.probe(path, type_, options)
+            self.rules.opened(request.id, path, type_, options)
 
     async def after(self, request: RawRequest) -> None:
         """A2, everywhere: the change of a device is answered when the reachable members have followed."""
@@ -256,6 +278,9 @@ class AuditDesk:
         for peer, result in zip(peers, await asyncio.gather(*answers, return_exceptions=True), strict=True):
             if isinstance(result, BaseException):
                 log.warning("member %s did not say whether it opened its audit devices", peer)
+                continue
+            for path in msgspec.msgpack.decode(result, type=dict[str, str]):
+                log.error("member %s answers nothing: audit device %s does not work there", peer, path)
 
     async def call(self, peer: str, method: str, body: bytes) -> bytes:
         """A member's question."""
@@ -266,8 +291,31 @@ class AuditDesk:
         return msgspec.msgpack.encode(self.problems)
 
     def status(self) -> list[dict[str, Any]]:
-        """For strongroom/status."""
-        return [{"path": one.path, "head": one.head, "ok": one.ok} for one in self.broker.statuses()]
+        """For strongroom/status: the devices as they stand here, and the heads that are facts, of every node."""
+        facts = self._facts()
+        return [
+            {
+                "path": one.path,
+                "head": one.head,
+                "sequence": one.sequence,
+                "ok": one.ok,
+                "problem": one.problem,
+                "facts": facts.get(one.path, {}),
+            }
+            for one in self.broker.statuses()
+        ]
+
+    def _facts(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """By device and node, what `strongroom audit verify -facts` compares files with."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        if self._member.replica is None:
+            return found
+        for key, _, record in self._member.view.items(Table.AUDIT_HEAD):
+            node_id, _, path = key.decode().partition("\0")
+            head = records.decode(AuditHead, record)
+            told = {"sequence": head.sequence, "head": head.head.hex(), "file": head.file}
+            found.setdefault(path, {})[node_id] = told
+        return found
 
     async def close(self) -> None:
         """Everything is written; the last heads are facts where they still can be."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
+    from .chain import Head
+
 
 class Waiter:
     """Somebody who goes on when one device has taken the record, or not at all when all have refused it."""
@@ -42,3 +44,12 @@ class Batch:
     size_bytes: int = 0
     since_s: float = 0.0  # when the first line was offered
     is_refused: bool = False  # its waiters were told already
+
+
+@dataclass(slots=True)
+class Owed:
+    """A chained line of which `rest` is still to be written. `before` is the head before it."""
+
+    line: bytes
+    rest: bytes
+    before: Head

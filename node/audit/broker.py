@@ -24,10 +24,12 @@ from ..judge import DeniedRefusal, Judged
 from .batch import Waiter
 from .chain import Chain, Head
 from .device import Device
+from .endpoint import OptionError
 from .entry import AuditEntry, LineSettings, Renderer, event_line
-from .file import RefusedSink, sink_for
 from .hashing import Hasher
-from .options import DeviceOptions, OptionError
+from .options import DeviceOptions
+from .sink import RefusedSink
+from .sinks import sink_for
 from .writer import Writer, tell
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
     from ..http.seams import Clock
     from ..judge import Judged
     from ..request import Answer, RawRequest, Refusal
-    from .file import Sink
     from .options import Rules
+    from .sink import Sink
 
     Lines = Generator[None, None, list[bytes]]
 
@@ -213,18 +215,18 @@ class Broker:
 
         `everything`: whatever is newer than its fact, for a close. They stay due until `heads_recorded`.
         """
-        now_ns = self._clock.wall_ns()
+        now_ns, now_s = self._clock.wall_ns(), self._clock.boot()
         return {
             path: AuditHead(file=head.file, sequence=head.sequence, head=head.mac, time_ns=now_ns)
             for path, (device, _) in self._devices.items()
-            if (head := device.head_due(everything=everything)) is not None
+            if (head := device.facts.due(device.written, now_s, everything=everything)) is not None
         }
 
     def heads_recorded(self, heads: Mapping[str, AuditHead]) -> None:
         """These heads are facts."""
         for path, head in heads.items():
             if path in self._devices:
-                self._devices[path][0].head_recorded(_head_of(head))
+                self._devices[path][0].facts.recorded(_head_of(head), self._clock.boot())
 
     # ---- inside
     async def _heard(self, entry: AuditEntry, kind: Callable[[Renderer, AuditEntry, int], Lines]) -> bool:
@@ -278,12 +280,14 @@ class Broker:
             self._clock,
             deadline_s=self._deadline_s,
             known=Head() if spec.known is None else _head_of(spec.known),
+            line_bytes_max=options.line_bytes_max,
         )
 
 
 def entry_of(request: RawRequest, judged: Judged | None, answer: Answer | None, refusal: Refusal | None) -> AuditEntry:
     """What the flow knows of a request, as audit wants it. `judged` is None where the caller may not go on."""
     entry = AuditEntry(request, allowed=judged is not None, answer=answer, refusal=refusal)
+    entry.wrap_info = None if answer is None else answer.wrap_info
     if judged is None and isinstance(refusal, DeniedRefusal):
         judged = refusal.judged  # who was denied is known
     if judged is None:

@@ -9,6 +9,8 @@ Invariants
       and SHA-256: bytes are never removed from an audit file
   C4  a number that is known to be used is never used again: after a lost tail the next `open` line skips it, and the
       step between `previous` and its own number says for ever that lines are missing
+  C5  where lines went to a socket that broke, the next `open` line says up to which number they may have arrived:
+      `unsure`; nobody was answered on their account
 Source: B. Schneier, J. Kelsey, "Secure audit logs to support computer forensics".
 """
 
@@ -56,6 +58,7 @@ class Line:
     body: bytes
     type: str
     previous: Head | None = None  # of an `open` line
+    unsure: Head | None = None  # of an `open` line
     torn_bytes: int = 0
     torn_sha256: str = ""
 
@@ -77,11 +80,13 @@ class Chain:
         """The line as it goes to the file. `line` is a JSON object without a line break. Raises what the MAC raises."""
         return self._append(line, self.head.sequence + 1)
 
-    def open_file(self, time: str, file: str, found: Head, known: Head, torn: bytes = b"") -> bytes:
+    def open_file(
+        self, time: str, file: str, found: Head, known: Head, torn: bytes = b"", unsure: Head | None = None
+    ) -> bytes:
         """The `open` line: the head is then in `file`.
 
         `found` is the newest line there is, in this file or the one before; `known` the newest that is known to have
-        been written; `torn` what stands behind `found` in the same file.
+        been written; `torn` what stands behind `found` in the same file; `unsure` the newest that may have arrived.
         """
         assert found.sequence <= SEQUENCE_MAX
         opened: dict[str, Any] = {"time": time, "type": "open", "file": file}
@@ -89,8 +94,12 @@ class Chain:
             opened["previous"] = {"file": found.file, "sequence": found.sequence, "chain": found.mac.hex()}
         if torn:
             opened["torn"] = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
+        newest = max(found.sequence, known.sequence)
+        if unsure is not None and unsure.sequence > newest:
+            opened["unsure"] = {"file": unsure.file, "sequence": unsure.sequence, "chain": unsure.mac.hex()}
+            newest = unsure.sequence
         self.head = Head(found.sequence, found.mac, file)
-        return self._append(_encode(opened), max(found.sequence, known.sequence) + 1)
+        return self._append(_encode(opened), newest + 1)
 
     def back_to(self, head: Head) -> None:
         """The lines after `head` do not exist: their bytes never reached the file."""
@@ -106,6 +115,12 @@ class Chain:
 def mac_of(line: bytes) -> bytes:
     """The MAC that a line from `append` carries."""
     return bytes.fromhex(line[-len(_END) - _HEX_BYTES : -len(_END)].decode())
+
+
+def head_of(line: bytes, file: str = "") -> Head:
+    """The head that a line from `append` is."""
+    body = line[:-_SUFFIX_BYTES]
+    return Head(int(body[body.rindex(b":") + 1 :]), mac_of(line), file)
 
 
 def parse(line: bytes) -> Line | None:
@@ -130,6 +145,7 @@ def parse(line: bytes) -> Line | None:
         body=body,
         type=told.type,
         previous=None if previous is None else previous.head(),
+        unsure=None if told.unsure is None else told.unsure.head(),
         torn_bytes=0 if told.torn is None else told.torn.bytes,
         torn_sha256="" if told.torn is None else told.torn.sha256,
     )
@@ -173,6 +189,7 @@ class _Told(msgspec.Struct):
     sequence: int
     type: str = ""
     previous: _Previous | None = None
+    unsure: _Previous | None = None
     torn: _Torn | None = None
 
 

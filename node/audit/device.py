@@ -9,7 +9,9 @@ Invariants
   D3  from `deadline_s` after the oldest waiting line was offered the device counts as failed and refuses at once,
       until the job that blocks ends
   D4  whoever waits is told once by each device, taken or refused
-  D5  the loop waits for the writer at most LINGER_S, and then not again for IMPATIENCE_S
+  D5  a sink that broke is opened anew, at once and then later and later; what may have arrived counts as refused, and
+      its numbers are not used again
+  D6  the loop waits for the writer at most LINGER_S, and then not again for IMPATIENCE_S
 Source: Vault, "Audit devices: blocked"; docs/threat-model.md, audit.
 """
 
@@ -17,16 +19,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cluster import StrongroomError
 
 from ..engines.instants import rfc3339
-from .batch import Batch
+from .batch import Batch, Owed
 from .chain import Chain, Head, mac_of
-from .file import Opened, Rotated, SinkError, Written
+from .facts import Facts
+from .sink import Opened, Rotated, SinkError, Written
 from .writer import tell
 
 if TYPE_CHECKING:
@@ -35,24 +37,15 @@ if TYPE_CHECKING:
     from ..http.seams import Clock
     from .batch import Waiter
     from .entry import Renderer
-    from .file import Sink
+    from .sink import Sink
     from .writer import Job, Writer
 
 LINGER_S = 0.001
 IMPATIENCE_S = 1.0
-REOPEN_AFTER_S = 1.0
+REOPEN_AFTER_S = 1.0  # doubled with each failure in a row
+REOPEN_AFTER_MAX_S = 5.0
 BATCH_BYTES_MAX = 16 << 20  # waiting behind a job; more is refused, as by a device that is blocked
-HEAD_LINES = 10_000
-HEAD_S = 10.0
-
-
-@dataclass(slots=True)
-class _Owed:
-    """A chained line of which `rest` is still to be written. `before` is the head before it."""
-
-    line: bytes
-    rest: bytes
-    before: Head
+LINE_ROOM_BYTES = 1_024  # what the chain adds to a line: node, device, number and MAC
 
 
 class Device:
@@ -70,24 +63,26 @@ class Device:
         *,
         deadline_s: float,
         known: Head,
+        line_bytes_max: int | None = None,
     ) -> None:
         self.path = path
         self.renderer = renderer
         self.problem = "it was never opened"  # why it does not work; "" while it does
         self.failures_total = 0
         self.written = known  # the newest line that is in the file
-        self.recorded: tuple[Head, float] | None = None  # the newest head that is a fact, and since when
+        self.facts = Facts()
         self._file = file
         self._sink = sink
         self._writer = writer
         self._chain = chain
         self._clock = clock
         self._deadline_s = deadline_s
-        self._known = known
+        self._line_bytes_max = line_bytes_max
+        self._failed_in_a_row = 0
         self._queued = Batch()
         self._flying: Batch | None = None
         self._job: Job | None = None
-        self._owed: _Owed | None = None
+        self._owed: Owed | None = None
         self._is_open = False
         self._is_new_file = False  # its first line is owed, and not for want of room: nobody has to offer one first
         self._is_blocked = False
@@ -116,7 +111,8 @@ class Device:
     # ---- what the broker does
     def offer(self, lines: list[bytes], waiter: Waiter) -> None:
         """The lines go with the next write; the waiter is told about the last of them, and so about all."""
-        if not self.accepts:
+        too_long = self._line_bytes_max is not None and max(map(len, lines)) > self._line_bytes_max - LINE_ROOM_BYTES
+        if too_long or not self.accepts:
             self.refuse(waiter)
             return
         batch = self._queued
@@ -177,24 +173,6 @@ class Device:
         if not self._is_blocked:
             await asyncio.wait([closed], timeout=self._deadline_s)
 
-    def head_due(self, *, everything: bool = False) -> Head | None:
-        """The head, if it is to become a fact now: after so many lines, after some time, or because it is asked."""
-        now_s, head = self._clock.boot(), self.written
-        if head.sequence == 0:
-            return None
-        if self.recorded is None:
-            return head
-        last, at_s = self.recorded
-        if head == last:
-            return None
-        due = everything or head.file != last.file
-        due = due or head.sequence - last.sequence >= HEAD_LINES or now_s - at_s >= HEAD_S
-        return head if due else None
-
-    def head_recorded(self, head: Head) -> None:
-        """The head is a fact."""
-        self.recorded = (head, self._clock.boot())
-
     # ---- opening
     def _begin_open(self) -> None:
         if self._clock.boot() < self._open_again_s:
@@ -208,29 +186,37 @@ class Device:
         if not isinstance(result, Opened):
             self._failed_to_open(result)
             return
-        found = self._known if result.found is None else result.found
+        known = self.written
+        found = known if result.found is None else result.found
+        if result.unsure is not None and known.sequence > found.sequence:
+            found = known  # it cannot be read there, and it is known to have been sent
         # A separator, so that what a crash left behind does not run into the next line.
         separator = b"\n" if result.torn and not result.torn.endswith(b"\n") else b""
-        if self._start_file(found, self._known, result.torn, separator):
+        if self._start_file(found, known, result.torn, separator, result.unsure):
             self._is_open = True
             self.pump()
         self._settled()
 
     def _failed_to_open(self, error: Exception) -> None:
         self.problem = str(error) if isinstance(error, SinkError) else "it cannot be opened"
-        self._open_again_s = self._clock.boot() + REOPEN_AFTER_S
+        self._open_again_s = self._clock.boot() + self._pause_s(REOPEN_AFTER_S)
         self._refuse_queued()
         self._settled()
 
-    def _start_file(self, found: Head, known: Head, torn: bytes, separator: bytes) -> bool:
+    def _pause_s(self, first_s: float) -> float:
+        """How long the sink is left alone after one more failure in a row."""
+        count, self._failed_in_a_row = self._failed_in_a_row, self._failed_in_a_row + 1
+        return min(REOPEN_AFTER_S * 2 ** min(count, 8), REOPEN_AFTER_MAX_S) if count else first_s
+
+    def _start_file(self, found: Head, known: Head, torn: bytes, separator: bytes, unsure: Head | None = None) -> bool:
         """The first line of a file is owed to it."""
         time = rfc3339(self._clock.wall_ns())
         try:
-            line = separator + self._chain.open_file(time, self._file, found, known, torn)
+            line = separator + self._chain.open_file(time, self._file, found, known, torn, unsure)
         except StrongroomError:
             self._failed_to_open(SinkError("the node is sealed"))
             return False
-        self._owed = _Owed(line, line, found)
+        self._owed = Owed(line, line, found)
         self._is_new_file = True
         return True
 
@@ -291,14 +277,23 @@ class Device:
                 head = Head(head.sequence + 1, mac_of(line), head.file)
             self.written = head
         if taken < len(batch.lines) or self._owed is not None:
-            self._take_back(batch.lines[taken] if left else b"", left or 0, head)
             error = result.error if isinstance(result, Written) else None
             self.problem = (error.strerror if error is not None else "") or "it cannot be written"
+            if isinstance(result, Written) and result.is_broken:
+                self._broken()
+            else:
+                self._take_back(batch.lines[taken] if left else b"", left or 0, head)
         else:
             self.problem = ""
+            self._failed_in_a_row = 0
         self._tell(batch, taken)
         self.pump()
         self._settled()
+
+    def _broken(self) -> None:
+        """D5."""
+        self._owed, self._is_new_file, self._is_open = None, False, False
+        self._open_again_s = self._clock.boot() + self._pause_s(0.0)
 
     def _pay(self, count: int, before: Head) -> int | None:
         """What is left of `count` bytes after the owed line; None if that is not finished yet."""
@@ -316,7 +311,7 @@ class Device:
         """The chain ends with `head`, or with the line after it if that has begun (D2)."""
         self._chain.back_to(head)
         if line and done:
-            self._owed = _Owed(line, line[done:], head)
+            self._owed = Owed(line, line[done:], head)
             self._chain.back_to(Head(head.sequence + 1, mac_of(line), head.file))
 
     def _tell(self, batch: Batch, taken: int) -> None:

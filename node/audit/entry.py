@@ -183,7 +183,8 @@ class Renderer:
             return auth
         policies = list(caller.policies)
         auth.client_token, auth.accessor, auth.display_name = token, accessor, caller.display_name
-        auth.policies = auth.token_policies = policies
+        auth.token_policies, auth.identity_policies = policies, list(caller.identity_policies)
+        auth.policies = sorted({*policies, *caller.identity_policies}) if caller.identity_policies else policies
         auth.no_default_policy = entry.no_default_policy
         auth.metadata = caller.meta or None
         auth.remaining_uses, auth.entity_id, auth.token_type = caller.num_uses, caller.entity_id, caller.type

@@ -1,10 +1,12 @@
-"""Where the lines of a device go: a file, standard output, nothing.
+"""Lines of a device in a file.
 
 A shell: everything here may block and runs in the device's writer thread, never in the loop.
 Invariants
   S1  a file is opened step by step from the directory, following no link below it; it is a regular file of our own
       user, and no other open device has it (advisory lock), because two writers would fork the chain
   S2  bytes are only ever added
+  S3  with the option fdatasync, bytes are written when the disk has them; a file whose sync failed is opened anew,
+      because what it then holds can be read, and what the disk holds cannot be known
 Source: openat(2), "O_NOFOLLOW"; docs/threat-model.md, audit.
 """
 
@@ -15,12 +17,11 @@ import errno
 import fcntl
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .chain import Head, last_line
-from .options import DISCARD, STDOUT
+from .sink import Opened, Rotated, SinkError, Written, write_all
 
 if TYPE_CHECKING:
     from pathlib import PurePath
@@ -30,104 +31,6 @@ if TYPE_CHECKING:
 FOLDER_MODE = 0o700
 TAIL_BYTES = 1 << 18
 TAIL_BYTES_MAX = 1 << 28  # a line is bounded by the body it tells of: no whole line in this much is damage
-
-_STDOUT_FD = 1
-
-
-class SinkError(OSError):
-    """The sink cannot be opened; the text says why and repeats nothing but the path the operator wrote."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A file as it was found: its newest whole line (None: it was empty) and what stands behind that line."""
-
-    found: Head | None = None
-    torn: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """How many bytes are in the file, and what stopped the rest."""
-
-    bytes: int
-    error: OSError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rotated:
-    """Another file is open. `finished`: bytes of the unfinished line that still reached the old file, named `old`."""
-
-    opened: Opened
-    finished: int
-    old: str
-
-
-class Sink(Protocol):
-    """Blocking calls, one at a time, all from the writer thread."""
-
-    def open(self) -> Opened:
-        """It takes bytes from now on. Raises SinkError."""
-        ...
-
-    def write(self, data: bytes) -> Written:
-        """Adds the bytes, or as many as go. Never raises OSError."""
-        ...
-
-    def rotate(self, unfinished: bytes) -> Rotated | None:
-        """Opens the path anew; None if it is the same file still. Raises SinkError, and goes on as before."""
-        ...
-
-    def close(self) -> None:
-        """Takes nothing more."""
-        ...
-
-
-def sink_for(directory: PurePath, options: DeviceOptions, node: str, device: str) -> Sink:
-    """The sink that the options name."""
-    if options.target == DISCARD:
-        return DiscardSink()
-    if options.target == STDOUT:
-        return StdoutSink()
-    return FileSink(directory, options, node, device)
-
-
-class DiscardSink:
-    """Takes everything and keeps nothing: for finding out what audit costs."""
-
-    def open(self) -> Opened:
-        """See Sink."""
-        return Opened()
-
-    def write(self, data: bytes) -> Written:
-        """See Sink."""
-        return Written(len(data))
-
-    def rotate(self, unfinished: bytes) -> Rotated | None:  # noqa: ARG002 - there is nothing to rotate
-        """See Sink."""
-        return None
-
-    def close(self) -> None:
-        """See Sink."""
-
-
-class RefusedSink(DiscardSink):
-    """Never opens, for the reason given."""
-
-    def __init__(self, why: str) -> None:
-        self._why = why
-
-    def open(self) -> Opened:
-        """See Sink."""
-        raise SinkError(self._why)
-
-
-class StdoutSink(DiscardSink):
-    """Standard output, for collectors that read it. It has no past: its chain goes on from the last known head."""
-
-    def write(self, data: bytes) -> Written:
-        """See Sink."""
-        return write_all(_STDOUT_FD, data)
 
 
 class FileSink:
@@ -141,6 +44,7 @@ class FileSink:
 
     def open(self) -> Opened:
         """See Sink."""
+        self.close()  # it was broken
         fd = self._open()
         try:
             opened = self._take(fd)
@@ -152,7 +56,13 @@ class FileSink:
 
     def write(self, data: bytes) -> Written:
         """See Sink."""
-        return write_all(self._fd, data)
+        written = write_all(self._fd, data)
+        if self._options.fdatasync:
+            try:
+                os.fdatasync(self._fd)
+            except OSError as error:
+                return Written(0, error, is_broken=True)  # S3
+        return written
 
     def rotate(self, unfinished: bytes) -> Rotated | None:
         """See Sink."""
@@ -163,6 +73,9 @@ class FileSink:
                 return None
             opened = self._take(fd)
             finished = write_all(self._fd, unfinished).bytes
+            if self._options.fdatasync:
+                with contextlib.suppress(OSError):  # nobody was answered for the line that was finished now
+                    os.fdatasync(self._fd)
             old = self._name_now()
         except OSError:
             os.close(fd)
@@ -180,7 +93,8 @@ class FileSink:
     def _open(self) -> int:
         """A descriptor of the path; S1 but for the lock. Raises SinkError."""
         try:
-            return open_below(self._directory, self._options.parts, self._options.mode)
+            options = self._options
+            return open_below(self._directory, options.parts, options.mode, sync=options.fdatasync)
         except SinkError:
             raise
         except OSError as error:
@@ -231,21 +145,10 @@ class FileSink:
         return SinkError(f'sanity check failed; unable to open "{self._options.target}" for writing: {why}')
 
 
-def write_all(fd: int, data: bytes) -> Written:
-    """Adds the bytes, or as many as go."""
-    view = memoryview(data)
-    done = 0
-    try:
-        while done < len(data):
-            done += os.write(fd, view[done:])
-    except OSError as error:
-        return Written(done, error)
-    return Written(done)
-
-
-def open_below(directory: PurePath, parts: tuple[str, ...], mode: int | None) -> int:
+def open_below(directory: PurePath, parts: tuple[str, ...], mode: int | None, *, sync: bool = False) -> int:
     """A descriptor for adding to the file, made with its missing folders. Raises OSError for whatever S1 forbids.
 
+    `sync`: the name of a new file is on the disk, too.
     `directory` is the operator's and may be reached through links; below it none is followed. It is made if missing,
     the folder it lies in is not: a path with a slip of the pen should fail.
     """
@@ -259,6 +162,8 @@ def open_below(directory: PurePath, parts: tuple[str, ...], mode: int | None) ->
         # O_NONBLOCK: opening a named pipe must fail, not wait for a reader.
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         fd = os.open(parts[-1], flags, 0o600 if mode is None else mode, dir_fd=folder)
+        if sync:
+            os.fsync(folder)
     finally:
         os.close(folder)
     try:

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from .chain import Head, Line, parse
 
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .chain import Mac
+
+
+_decode = msgspec.json.Decoder(dict).decode
+_TRUNCATED = "Input data was truncated"
 
 
 class Fault(enum.StrEnum):
@@ -43,11 +50,15 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """`keyed` says whether contents were proven or continuity only; `torn` counts crashes that are accounted for."""
+    """`keyed` says whether contents were proven or continuity only; `torn` counts crashes that are accounted for.
+
+    `lost` counts lines that are not here and that nobody was answered for: they were sent when a socket broke.
+    """
 
     keyed: bool
     lines: int = 0
     torn: int = 0
+    lost: int = 0
     after: Head | None = None  # what the first line continues; None = the chain begins here
     head: Head = field(default_factory=Head)
     findings: list[Finding] = field(default_factory=list)
@@ -67,6 +78,27 @@ def verify(lines: Iterable[bytes], mac: Mac | None = None, heads: Iterable[Head]
     for line in lines:
         check.take(line)
     return check.close()
+
+
+def changed(lines: Iterable[bytes], before: Head, mac: Mac) -> list[int]:
+    """Numbers of the lines that do not have the MAC they carry, of a piece of a chain that goes on from `before`.
+
+    What continues nothing that is known (it follows a gap) cannot be judged and is not named: `verify` finds the gap.
+    """
+    found = []
+    last: Head | None = before
+    for raw in lines:
+        line = parse(raw)
+        if line is None:
+            continue
+        if line.type == "open":
+            last = line.previous or Head()
+        elif last is not None and line.sequence != last.sequence + 1:
+            last = None
+        if last is not None and not hmac.compare_digest(mac(last.mac + line.body), line.mac):
+            found.append(line.sequence)
+        last = Head(line.sequence, line.mac)
+    return found
 
 
 class _Verification:
@@ -119,13 +151,7 @@ class _Verification:
         stray, self._stray = bytes(self._stray), bytearray()
         if not stray and not line.torn_bytes:
             return
-        stated = stray[: line.torn_bytes]
-        if (
-            line.type == "open"
-            and len(stated) == line.torn_bytes
-            and hashlib.sha256(stated).hexdigest() == line.torn_sha256
-            and stray[line.torn_bytes :] in {b"", b"\n"}  # the line break that was added, or the end of its file
-        ):
+        if line.type == "open" and (_is_stated(stray, line) or _is_broken_off(stray, line)):
             self._report.torn += 1
             return
         self._find(Fault.DAMAGED, self._report.head.sequence)
@@ -146,16 +172,22 @@ class _Verification:
         last = self._report.head.sequence
         if first and line.type != "open":
             return
+        unsure = line.unsure or Head()
         if line.type == "open" and not first:
             before = line.previous or Head()
-            if before.sequence < last:
+            if before.sequence < last <= unsure.sequence:
+                if last == unsure.sequence and self._base is not None and unsure.mac != self._base:
+                    self._find(Fault.CHANGED, line.sequence)
+            elif before.sequence < last:
                 self._find(Fault.FORK, line.sequence)
             elif before.sequence > last:
                 self._find(Fault.GAP, line.sequence)
             elif self._base is not None and before.mac != self._base:
                 self._find(Fault.CHANGED, line.sequence)
             self._base = before.mac
+            self._report.lost += max(0, unsure.sequence - max(last, before.sequence))
             last = before.sequence
+        last = max(last, unsure.sequence)
         if line.sequence > last + 1:
             self._find(Fault.GAP, line.sequence)
             self._base = self._base if line.type == "open" else None
@@ -168,3 +200,39 @@ class _Verification:
             return
         if self._mac(self._base + line.body) != line.mac:
             self._find(Fault.CHANGED, line.sequence)
+
+
+def is_unfinished(piece: bytes) -> bool:
+    """Whether the bytes are the beginning of a JSON object whose end is not there: what is left of a line.
+
+    Never so of a whole object, whatever stands behind it, nor of several lines.
+    """
+    if not piece.startswith(b"{") or b"\n" in piece:
+        return False
+    return _is_truncated(piece) or _is_truncated(piece + b"0")  # a number may end in its sign, point or exponent
+
+
+def _is_truncated(piece: bytes) -> bool:
+    try:
+        _decode(piece)
+    except msgspec.DecodeError as error:
+        return str(error) == _TRUNCATED
+    except (UnicodeDecodeError, RecursionError):
+        pass
+    return False
+
+
+def _is_stated(stray: bytes, line: Line) -> bool:
+    """What a crash left: the line has its length and hash; a line break was added, or its file ended there."""
+    stated = stray[: line.torn_bytes]
+    return (
+        len(stated) == line.torn_bytes
+        and hashlib.sha256(stated).hexdigest() == line.torn_sha256
+        and stray[line.torn_bytes :] in {b"", b"\n"}
+    )
+
+
+def _is_broken_off(stray: bytes, line: Line) -> bool:
+    """What arrived of one line when the socket broke; of it nothing is stated, because nobody knows."""
+    left = stray.removesuffix(b"\n")
+    return line.unsure is not None and not line.torn_bytes and (not left or is_unfinished(left))

@@ -9,7 +9,8 @@ import time
 
 from cluster import AuditDevice, Mount
 from node.audit import AuditEntry, Broker, DeviceSpec, Rules
-from node.audit.file import Opened, Written, sink_for
+from node.audit.sink import Opened, Written
+from node.audit.sinks import sink_for
 from node.engines.base import Caller
 from node.request import Body, Operation, RawRequest
 

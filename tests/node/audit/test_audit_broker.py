@@ -10,6 +10,8 @@ import pytest
 from cluster import AuditHead, SealedError, Token
 from node.audit import AuditError, DeviceSpec, Fault, Head, LineSettings, OptionError, Renderer, Rules, verify
 from node.audit import device as audit_device
+from node.audit import facts as audit_facts
+from node.audit import file as audit_file
 from node.request import Answer, Operation, Refusal
 from tests.node.audit.audit_fakes import (
     ACCESSOR,
@@ -593,9 +595,31 @@ async def test_a_failed_rotation_goes_on_in_the_old_file(tmp_path):
     await broker.close()
 
 
+async def test_a_disk_that_does_not_keep_its_word_takes_nothing_and_the_chain_goes_on(tmp_path, monkeypatch):
+    """The sync fails once: refused; the lines that are in the file all the same are gone on from."""
+    broker = make_broker(tmp_path)
+    await broker.sync({"file/": make_spec(fdatasync="true")})
+    assert await outcomes(broker, "secret/1") == [True]
+    real, failures = audit_file.os.fdatasync, [OSError(5, "Input/output error")]
+
+    def once(fd):
+        if failures:
+            raise failures.pop()
+        real(fd)
+
+    monkeypatch.setattr(audit_file.os, "fdatasync", once)
+    assert await outcomes(broker, "secret/2", "secret/3") == [False, False]
+    assert await outcomes(broker, "secret/4") == [True]
+    await broker.close()
+    entries = entries_of(tmp_path / "audit.log")
+
+    assert [entry["type"] for entry in entries] == ["open", "request", "request", "request", "open", "request"]
+    assert verified(tmp_path / "audit.log").ok
+
+
 async def test_heads_are_due_at_start_after_time_after_lines_and_at_close(tmp_path, monkeypatch):
     """They stay due until they are facts; what is not in the file is no head."""
-    monkeypatch.setattr(audit_device, "HEAD_LINES", 3)
+    monkeypatch.setattr(audit_facts, "HEAD_LINES", 3)
     clock = FakeClock()
     broker = make_broker(tmp_path, clock=clock)
     await broker.sync({"file/": make_spec()})

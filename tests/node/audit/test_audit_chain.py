@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from node.audit import Fault, Head, verify
 from node.audit.chain import GENESIS, Chain, last_line, mac_of, parse
+from node.audit.verify import is_unfinished
 from tests.node.audit.audit_fakes import mac
 
 
@@ -195,6 +196,110 @@ def test_a_known_number_is_never_used_again_and_the_loss_stays_visible():
 
     assert parse(new[0]).sequence == 6
     assert [(f.fault, f.sequence) for f in verify([*old[:3], *new], mac).findings] == [(Fault.GAP, 6)]
+
+
+def broken_at(arrived, sure=3, sent=6):
+    """Lines of which those after `sure` went into a socket that broke, `arrived` of them in the end, and two more."""
+    lines = make_lines(sent - 1)
+    chain = Chain("n1", "file/", mac)
+    known, unsure = head_of(lines[sure - 1]), head_of(lines[sent - 1])
+    new = [chain.open_file("t", "tcp", known, known, b"", unsure), chain.append(b'{"type":"request"}')]
+    return lines[: sure + arrived], new
+
+
+@pytest.mark.parametrize("key", [mac, None])
+@pytest.mark.parametrize("arrived", range(4))
+def test_what_may_have_arrived_when_a_socket_broke_is_no_fault(key, arrived):
+    """Whether all of it is there, some, or nothing; the report counts what is not."""
+    old, new = broken_at(arrived)
+    report = verify([*old, *new], key)
+
+    assert json.loads(new[0])["unsure"]["sequence"] == 6
+    assert parse(new[0]).sequence == 7
+    assert (report.findings, report.lost, report.head.sequence) == ([], 3 - arrived, 8)
+
+
+def test_lines_that_were_sure_must_be_there_when_a_socket_broke():
+    """The twin: what somebody was answered for is a gap, and a line that is not the one that was sent is changed."""
+    old, new = broken_at(3)
+
+    assert faults([*old[:2], *new]) == [Fault.GAP]
+    assert Fault.CHANGED in faults([*old[:5], old[5].replace(b'"n":4', b'"n":5'), *new])
+    assert Fault.FORK in faults([*old, new[1], *new])
+    assert faults([*old, old[3][:20] + b"\n", *new]) == []  # a part of a line, at the end of the connection
+    assert faults(new) == []
+    assert verify(new, mac).after.sequence == 3
+
+
+def test_the_last_line_that_was_sent_must_be_the_one_that_was_unsure():
+    """A line of the same number that says something else was never sent."""
+    old, new = broken_at(3)
+    other = Chain("n1", "file/", mac)
+    other.back_to(head_of(old[4]))
+    forged = other.append(b'{"type":"request","n":9}')
+
+    assert faults([*old[:5], forged, *new]) == [Fault.CHANGED]
+    assert faults([*old[:5], forged, *new], None) == [Fault.CHANGED]
+
+
+FORGED = b'{"time":"t","type":"response","request":{"path":"forged"}}'
+
+
+@pytest.mark.parametrize(
+    ("stray", "found"),
+    [
+        (b"", []),
+        (b"\n", []),
+        (b'{"time":"t","type":"requ', []),
+        (b'{"time":"t","type":"requ\n', []),
+        (FORGED + b"\n", [Fault.DAMAGED]),
+        (FORGED, [Fault.DAMAGED]),
+        (FORGED + b'{"time":"t"\n', [Fault.DAMAGED]),
+        (FORGED + b'\n{"time":"t"\n', [Fault.DAMAGED]),
+        (b'{"time":"t"\n' + FORGED + b"\n", [Fault.DAMAGED]),
+        (b'{"time":"t"\n{"time":"t"\n', [Fault.DAMAGED]),
+        (b'{"time":"t"{"type":"response"}\n', [Fault.DAMAGED]),
+        (b"bob has read nothing\n", [Fault.DAMAGED]),
+    ],
+)
+def test_when_a_socket_broke_a_part_of_one_line_is_left_and_nothing_else(stray, found):
+    """Nobody states what it was: so no whole record, no second part, no text passes for it."""
+    old, new = broken_at(1)
+    report = verify([*old, *stray.splitlines(keepends=True), *new], mac)
+
+    assert [finding.fault for finding in report.findings] == found
+    assert report.torn == (0 if found or not stray else 1)
+
+
+def test_a_socket_line_that_states_a_torn_part_is_believed_by_its_hash_alone():
+    """The way of files stays shut for whoever names an unsure number."""
+    old, new = broken_at(1)
+    told = json.loads(new[0])
+    told["torn"] = {"bytes": 12, "sha256": "0" * 64}
+    line = Chain("n1", "file/", mac)
+    line.back_to(head_of(old[2]))
+    bare = {key: told[key] for key in ("time", "type", "file", "previous", "unsure", "torn")}
+    forged = line._append(json.dumps(bare, separators=(",", ":")).encode(), 7)
+
+    assert faults([*old, b'{"time":"t"\n', forged]) == [Fault.DAMAGED]
+
+
+def test_every_beginning_of_a_line_is_unfinished_and_the_line_is_not():
+    """Wherever it was cut: in a name, a number, a word, a character of several bytes."""
+    told = {"time": "t", "n": [-2.5, 1e300, True, None], "\u00e9": {"\u20ac": "a\n\u00fc"}}
+    line = make_lines(1)[1].rstrip(b"\n")
+    for whole in (line, json.dumps(told, ensure_ascii=False).encode()):
+        assert [at for at in range(1, len(whole)) if not is_unfinished(whole[:at])] == []
+        assert not is_unfinished(whole)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"", b" ", b"text", b"[", b'"', b"-", b"\0", b"{}", b"{}{", b'{"a":1}\n{"b"', b'{"a"\n', b"{,", b'{"a":' * 9999],
+)
+def test_what_is_no_beginning_of_a_line_is_not_unfinished(piece):
+    """Text, other kinds of JSON, several lines, an object with something behind it."""
+    assert not is_unfinished(piece)
 
 
 def test_a_torn_line_is_accounted_for_by_the_line_after_it():

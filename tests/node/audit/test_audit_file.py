@@ -8,8 +8,11 @@ import pytest
 
 from node.audit import Head, Rules
 from node.audit import file as audit_file
+from node.audit import sink as audit_sink
 from node.audit.chain import Chain
-from node.audit.file import DiscardSink, FileSink, Opened, SinkError, StdoutSink, sink_for, write_all
+from node.audit.file import FileSink
+from node.audit.sink import DiscardSink, Opened, SinkError, StdoutSink, write_all
+from node.audit.sinks import sink_for
 from tests.node.audit.audit_fakes import mac
 
 
@@ -196,6 +199,42 @@ def test_a_rotation_that_fails_goes_on_in_the_old_file(tmp_path):
     sink.close()
 
 
+@pytest.mark.parametrize("fdatasync", ["true", "false"])
+def test_with_fdatasync_a_write_ends_when_the_disk_has_it(tmp_path, monkeypatch, fdatasync):
+    """Each write, the name of a new file, and what a rotation finishes; without the option nothing waits for a disk."""
+    calls = []
+    monkeypatch.setattr(audit_file.os, "fdatasync", lambda fd: calls.append(os.fstat(fd).st_size))
+    monkeypatch.setattr(audit_file.os, "fsync", lambda _fd: calls.append("name"))
+    sink = make_sink(tmp_path, fdatasync=fdatasync)
+    sink.open()
+    sink.write(b"first\n")
+    sink.write(b"second\nunfin")
+    (tmp_path / "audit.log").rename(tmp_path / "audit.log.1")
+    sink.rotate(b"ished\n")
+    sink.close()
+
+    assert calls == (["name", 6, 18, "name", 24] if fdatasync == "true" else [])
+
+
+def test_a_sync_that_fails_takes_nothing_and_the_file_is_opened_anew(tmp_path, monkeypatch):
+    """What the file holds then is read, so that no number is used twice."""
+    sink = make_sink(tmp_path, fdatasync="true")
+    sink.open()
+    chain = Chain("n1", "file/", mac)
+    line = chain.open_file("t", "audit.log", Head(), Head())
+
+    def broken(_fd):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(audit_file.os, "fdatasync", broken)
+        written = sink.write(line)
+
+    assert (written.bytes, written.is_broken, written.error.strerror) == (0, True, "Input/output error")
+    assert sink.open() == Opened(Head(1, chain.head.mac, "audit.log"))
+    sink.close()
+
+
 def test_a_full_disk_says_how_much_was_written(tmp_path):
     """The kernel takes a part of the bytes and refuses the rest."""
     fd = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT, 0o600)
@@ -215,7 +254,7 @@ def test_a_full_disk_says_how_much_was_written(tmp_path):
 def test_the_sinks_without_a_file(tmp_path, monkeypatch):
     """`discard` takes everything, `stdout` writes to descriptor 1, and neither has anything to rotate."""
     fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT, 0o600)
-    monkeypatch.setattr(audit_file, "_STDOUT_FD", fd)
+    monkeypatch.setattr(audit_sink, "_STDOUT_FD", fd)
     discard, stdout = make_sink(tmp_path, "discard"), make_sink(tmp_path, "stdout")
     assert (type(discard), type(stdout), type(make_sink(tmp_path))) == (DiscardSink, StdoutSink, FileSink)
     for sink in (discard, stdout):

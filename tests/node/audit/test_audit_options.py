@@ -23,6 +23,7 @@ RULES = Rules("/var/lib/audit", production=True)
         ({"file_path": "a", "hmac_accessor": "false"}, DeviceOptions("a", ("a",), hmac_accessor=False)),
         ({"file_path": "a", "elide_list_responses": "1"}, DeviceOptions("a", ("a",), elide_list_responses=True)),
         ({"file_path": "a", "log_raw": "false"}, DeviceOptions("a", ("a",))),
+        ({"file_path": "a", "fdatasync": "true"}, DeviceOptions("a", ("a",), fdatasync=True)),
     ],
 )
 def test_options_that_are_honoured(options, expected):
@@ -59,6 +60,7 @@ def test_options_that_are_honoured(options, expected):
         ({"file_path": "a", "fallback": "true"}, "not supported: fallback"),
         ({"file_path": "a", "hvs.secret": "x"}, "not supported: an unknown name"),
         ({"file_path": "a", "hmac_accessor": "maybe"}, "true or false"),
+        ({"file_path": "a", "fdatasync": "often"}, "true or false"),
         ({"file_path": "a", "log_raw": "true"}, "refused in production"),
     ],
 )
@@ -72,9 +74,9 @@ def test_options_that_are_refused(options, text):
     assert "hvs." not in caught.value.texts[0]
 
 
-@pytest.mark.parametrize("type_", ["syslog", "socket", "http", ""])
+@pytest.mark.parametrize("type_", ["http", "FILE", ""])
 def test_other_types_are_refused(type_):
-    """A device that does not exist yet is not accepted and then silent."""
+    """A device that does not exist is not accepted and then silent."""
     with pytest.raises(OptionError) as caught:
         RULES.check_options(type_, {"file_path": "a"})
 
