@@ -1,8 +1,9 @@
 """Audit devices as records: enable, list, disable, and the hash an operator searches the log with.
 
 Pure. What an option may say, and how a value is hashed, is the audit room's: it is asked through `AuditRules`.
-Opening the device is the flow's, once the record is applied.
-Invariants: a device's salt is drawn once and sealed; it never rotates; no answer and no error holds it.
+Opening the device is the flow's: once before it is enabled, and for good once the record is applied.
+Invariants: a device's salt is drawn once and sealed; it never rotates; no answer and no error holds it. A device is
+enabled only with the very type and options with which it could be opened for this request.
 Source: Vault API, "sys/audit", "sys/audit-hash"; docs/threat-model.md, audit.
 """
 
@@ -15,7 +16,7 @@ from cluster import AuditDevice, Draft, Table, look, records
 from ...auth.typed_fields import shown, to_pairs, to_text
 from ...request import Answer, RawRequest, Refusal
 from ..base import Context, Plan
-from ..fields import parameters, to_bool
+from ..fields import check_body, parameters, to_bool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +35,10 @@ class AuditRules(Protocol):
 
     def check_options(self, type_: str, options: Mapping[str, str]) -> None:
         """Raises Refusal with 400 for options this node must not or cannot open a device with."""
+        ...
+
+    def check_opened(self, request_id: str, path: str, type_: str, options: Mapping[str, str]) -> None:
+        """Raises StaleLabour unless this very device was opened on this node for this request."""
         ...
 
     def hash_text(self, salt: bytes, text: str) -> str:
@@ -65,8 +70,7 @@ class AuditDevices:
         """A device with a fresh salt."""
         given = parameters(request)
         path = captures["path"].strip("/") + "/"
-        type_ = to_text("type", given.get("type"))
-        options = to_pairs("options", given.get("options"))
+        type_, options = wished_device(request)
         if path == "/":
             raise Refusal(400, "backend path must be specified")
         for key, _, _ in context.view.items(Table.AUDIT_DEVICE):
@@ -76,6 +80,7 @@ class AuditDevices:
         if type_ not in TYPES:
             raise Refusal(400, f'unknown backend type: "{shown(type_)}"')
         self._rules.check_options(type_, options)
+        self._rules.check_opened(request.id, path, type_, options)
         key, draft = path.encode(), Draft()
         rid = context.random(8)
         salt_id, box = context.sealing.seal(
@@ -122,6 +127,13 @@ class AuditDevices:
             raise Refusal(400, f'unknown audit backend "{path}"')
         salt = device_salt(context, path.encode(), found[1])
         return Answer(data={"hash": self._rules.hash_text(salt, text)}, inject=True)
+
+
+def wished_device(request: RawRequest) -> tuple[str, dict[str, str]]:
+    """(type, options) of the device the request wants enabled. Raises FieldError and, where it is no JSON, Refusal."""
+    check_body(request)
+    given = parameters(request)
+    return to_text("type", given.get("type")), to_pairs("options", given.get("options"))
 
 
 def device_salt(context: Context, key: bytes, device: AuditDevice) -> bytes:

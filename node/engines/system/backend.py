@@ -10,13 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...request import Operation
-from . import capabilities, misc, policies, ui
+from . import capabilities, leases, misc, policies, ui
 from .audit_devices import FIELDS as AUDIT_FIELDS
 from .audit_devices import HASH_FIELDS, AuditDevices, AuditRules
 from .mounts import FIELDS as MOUNT_FIELDS
 from .mounts import TUNE_FIELDS, Mounts, MountTypes
-from .routes import Route, Router
+from .operations import operator_routes
+from .routes import Route, Router, folded
 from .storage import Storage
+from .wrapping import ROUTES as WRAPPING_ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,8 +26,15 @@ if TYPE_CHECKING:
 _READ, _LIST, _UPDATE, _DELETE = Operation.READ, Operation.LIST, Operation.UPDATE, Operation.DELETE
 
 
+_FOLDED = ("policies/acl/", "policy/", "config/ui/headers/", "config/auditing/request-headers/")
+
+
 class SystemBackend(Router):
     """The engine of `sys/`. `extra` routes come first."""
+
+    def canonical(self, path: str) -> str:
+        """Names of policies and headers are trimmed and in lower case."""
+        return folded(path, _FOLDED)
 
     def __init__(
         self,
@@ -45,6 +54,8 @@ class SystemBackend(Router):
                 *_capability_routes(),
                 *_audit_routes(AuditDevices(audit_rules)),
                 *_ui_routes(),
+                *leases.ROUTES,
+                *WRAPPING_ROUTES,
                 Route(
                     "storage/raft/configuration",
                     reads={_READ: Storage(leader_id).read_configuration},
@@ -55,7 +66,7 @@ class SystemBackend(Router):
                     reads={_READ: misc.read_replication_status},
                     help="Returns the replication status.",
                 ),
-                Route("config/cors", reads={_READ: misc.read_cors}, help="Returns the CORS configuration."),
+                *operator_routes(types),
             )
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...auth.access import acl_of
+from ...auth.access import acl_of_token
 from ...auth.tokens import find_by_accessor, find_raw
 from ...auth.typed_fields import to_names, to_text
 from ...request import Answer, RawRequest, Refusal
@@ -34,12 +34,12 @@ def read_capabilities(context: Context, request: RawRequest, _captures: Captures
     token = find_raw(context.view, context.sealing, raw_token, context.now_ns)
     if token is None:
         raise Refusal(400, "invalid token", wrapped=True)
-    return _answer(context, token.record.policies, paths)
+    return _answer(context, token.record.policies, token.record.entity_id, paths)
 
 
 def read_capabilities_self(context: Context, request: RawRequest, _captures: Captures) -> Answer:
     """Of the caller."""
-    return _answer(context, context.caller.policies, _paths(request))
+    return _answer(context, context.caller.policies, context.caller.entity_id, _paths(request))
 
 
 def read_capabilities_accessor(context: Context, request: RawRequest, _captures: Captures) -> Answer:
@@ -51,7 +51,7 @@ def read_capabilities_accessor(context: Context, request: RawRequest, _captures:
     token = find_by_accessor(context.view, accessor, context.now_ns)
     if token is None:
         raise Refusal(400, "invalid accessor", wrapped=True)
-    return _answer(context, token.record.policies, paths)
+    return _answer(context, token.record.policies, token.record.entity_id, paths)
 
 
 def _paths(request: RawRequest) -> list[str]:
@@ -64,8 +64,8 @@ def _paths(request: RawRequest) -> list[str]:
     return paths
 
 
-def _answer(context: Context, policies: Iterable[str], paths: list[str]) -> Answer:
-    acl = acl_of(context.view, policies)
+def _answer(context: Context, policies: Iterable[str], entity_id: str, paths: list[str]) -> Answer:
+    acl = acl_of_token(context.view, policies, entity_id)
     data: dict[str, Any] = {path: acl.capabilities(path) for path in paths}
     if len(paths) == 1:
         data["capabilities"] = data[paths[0]]

@@ -1,6 +1,6 @@
-"""Small paths that answer what there is not: replication, cross-origin requests.
+"""Small paths that answer what there is not: replication.
 
-Pure; any node answers. Source: Vault API, "sys/replication/status", "sys/config/cors".
+Pure; any node answers. Source: Vault API, "sys/replication/status".
 """
 
 from __future__ import annotations
@@ -17,8 +17,3 @@ if TYPE_CHECKING:
 def read_replication_status(_context: Context, _request: RawRequest, _captures: Captures) -> Answer:
     """There is no replication between clusters."""
     return Answer(data={"mode": "disabled"})
-
-
-def read_cors(_context: Context, _request: RawRequest, _captures: Captures) -> Answer:
-    """Cross-origin requests are off and cannot be switched on."""
-    return Answer(data={"enabled": False}, inject=True)

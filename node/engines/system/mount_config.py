@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...auth import lockout_settings
 from ...auth.typed_fields import shown, to_names, to_text, to_ttl_s
 from ...request import Refusal
 from ..durations import DurationError
@@ -32,6 +33,7 @@ NAMES = frozenset(
         "listing_visibility",
         "token_type",
         "plugin_version",
+        lockout_settings.NAME,
         *LISTS,
     }
 )
@@ -85,6 +87,9 @@ def tuned_config(config: Mapping[str, Any], given: Mapping[str, Given], *, auth:
             f"backend max lease TTL of {max_s} would be less than backend default lease TTL of {default_s}",
         )
     tuned.update(settings(given, auth=auth))
+    if lockout_settings.NAME in given:
+        lockout = lockout_settings.tuned(tuned.get(lockout_settings.NAME) or {}, given[lockout_settings.NAME])
+        tuned[lockout_settings.NAME] = lockout
     return tuned
 
 

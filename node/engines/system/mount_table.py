@@ -12,6 +12,8 @@ from uuid import UUID
 
 from cluster import Mount, Table, View, look, records
 
+from ...auth import lockout_settings
+
 AUTH = "auth/"
 RUNNING_VERSION = "v0.1.0+builtin"
 SUPPORTED = frozenset({"kv"})  # types whose description says that they are supported, as a catalog would
@@ -74,7 +76,8 @@ def shown_config(mount: Mount) -> dict[str, Any]:
         "max_lease_ttl": int(mount.config.get("max_lease_ttl") or 0),
     }
     config.update(shown_settings(mount))
-    return config
+    lockout = lockout_settings.shown(mount)
+    return config | ({lockout_settings.NAME: lockout} if lockout else {})
 
 
 def shown_settings(mount: Mount) -> dict[str, Any]:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 from cluster import Draft, Mount, Table, look, records, sweeps
 
+from ...auth import lockout_settings
 from ...auth.token_ttl import SYSTEM_TTL_S, mount_ttls_s
 from ...auth.typed_fields import to_pairs, to_text
 from ...request import Answer, RawRequest, Refusal
 from ..base import Context, Plan
 from ..fields import Given, parameters, to_bool, to_object
 from ..json_values import object_fields
-from . import mount_config
+from . import mount_config, quotas
 from .bootstrap import bootstrap_records
 from .mount_table import AUTH, describe, mounts, new_accessor, shown_settings
 
@@ -46,7 +47,7 @@ FIELDS = frozenset(
     }
 )
 TUNE_FIELDS = frozenset({"description", "options"}) | mount_config.NAMES
-_RESERVED = ("audit/", "auth/", "cubbyhole/", "identity/", "strongroom/", "sys/")
+RESERVED = ("audit/", "auth/", "cubbyhole/", "identity/", "strongroom/", "sys/")
 _SINGLETONS = frozenset({"cubbyhole", "identity", "system", "token"})
 _ALIASES = {"kv-v1": ("kv", "1"), "kv-v2": ("kv", "2"), "generic": ("kv", "")}
 _VERSIONS = frozenset({"", "1", "2"})
@@ -125,7 +126,7 @@ class Mounts:
         path = _slashed(captures["path"])
         if self._auth and path == "token/":
             raise Refusal(400, "token credential backend cannot be disabled")
-        if not self._auth and path.startswith(_RESERVED):
+        if not self._auth and path.startswith(RESERVED):
             raise Refusal(400, f'cannot unmount "{path}"')
         key = (self._prefix + path).encode()
         found = look(context.view, Table.MOUNT, Mount, key)
@@ -135,6 +136,7 @@ class Mounts:
             draft.expect(Table.MOUNT, key, index)
             draft.drop(Table.MOUNT, key)
             sweeps.start(context.view, draft, sweeps.MOUNT_KIND, mount.uuid)
+            quotas.remove(context, draft, key.decode())
         return Plan(Answer(), draft)
 
     def read_tune(self, context: Context, _request: RawRequest, captures: Captures) -> Answer:
@@ -151,6 +153,7 @@ class Mounts:
             "force_no_cache": bool(mount.config.get("force_no_cache")),
             "max_lease_ttl": max_s,
             **shown_settings(mount),
+            **lockout_settings.shown(mount),
         }
         if mount.options:
             data["options"] = mount.options
@@ -166,6 +169,8 @@ class Mounts:
         mount = records.decode(Mount, record)
         given = parameters(request)
         auth = path.startswith(AUTH)
+        if lockout_settings.NAME in given:
+            lockout_settings.check_type(mount.type)
         changes: dict[str, object] = {"config": mount_config.tuned_config(mount.config, given, auth=auth)}
         if "description" in given:
             changes["description"] = to_text("description", given["description"])
@@ -198,7 +203,7 @@ class Mounts:
     def _check_path(self, path: str) -> None:
         if path == "/":
             raise Refusal(400, "a mount needs a path")
-        if not self._auth and path.startswith(_RESERVED):
+        if not self._auth and path.startswith(RESERVED):
             raise Refusal(400, f'cannot mount "{path}"')
 
 

@@ -28,6 +28,7 @@ class Route:
     """`pattern` matches the whole path below the mount; its named groups are the captures.
 
     `fields` are the parameters the route knows; others are named in a warning where there is an answer to warn in.
+    `upgrades` decide what a read of the same operation gave up with NeedsDecision.
     """
 
     pattern: str
@@ -35,6 +36,7 @@ class Route:
     decisions: Mapping[Operation, Decider] = field(default_factory=dict)
     fields: frozenset[str] = frozenset()
     help: str = ""
+    upgrades: Mapping[Operation, Decider] = field(default_factory=dict)
 
 
 class Router:
@@ -72,7 +74,8 @@ class Router:
     def decide(self, context: Context, request: RawRequest, path: str) -> Plan:
         """The plan of a route that may change something; a read becomes a plan that proposes nothing."""
         route, captures = self._route(request, path)
-        decider = route.decisions.get(_effective(request.operation))
+        operation = _effective(request.operation)
+        decider = route.decisions.get(operation) or route.upgrades.get(operation)
         if decider is None:
             return Plan(self.read(context, request, path))
         try:
@@ -98,6 +101,12 @@ class Router:
             if match is not None:
                 return route, match.groupdict()
         return None
+
+
+def folded(path: str, folders: Iterable[str]) -> str:
+    """The path with what stands in one of the folders trimmed and in lower case: see Folding in base.py."""
+    folder = next((one for one in folders if path.startswith(one)), path)
+    return folder + path[len(folder) :].strip().lower()
 
 
 def no_handler(path: str) -> Refusal:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...auth.access import acl_of
+from ...auth.access import acl_of_token
 from ...request import Answer, RawRequest, Refusal
 from .mount_table import AUTH, describe, find_mount, mounts
 
@@ -27,7 +27,7 @@ def read_mount(context: Context, request: RawRequest, captures: Captures) -> Ans
     _check_token(context, request, required=True)
     path = captures["path"].rstrip("/") + "/"
     found = find_mount(context.view, path)
-    if found is None or not acl_of(context.view, context.caller.policies).reaches(found[0]):
+    if found is None or not _acl(context).reaches(found[0]):
         raise Refusal(
             403,
             f'preflight capability check returned 403, please ensure client\'s policies grant access to path "{path}"',
@@ -41,7 +41,7 @@ def read_mounts(context: Context, request: RawRequest, _captures: Captures) -> A
     _check_token(context, request, required=False)
     acl = None
     if context.caller.token_key is not None:
-        acl = acl_of(context.view, context.caller.policies)
+        acl = _acl(context)
     return Answer(
         data={
             "auth": {
@@ -64,7 +64,7 @@ def read_resultant_acl(context: Context, _request: RawRequest, _captures: Captur
         return Answer(data={"root": True})
     exact: dict[str, Any] = {}
     prefixes: dict[str, Any] = {}
-    for pattern, words in acl_of(context.view, context.caller.policies).patterns().items():
+    for pattern, words in _acl(context).patterns().items():
         if "+" in pattern.removesuffix("*").split("/"):
             continue
         if pattern.endswith("*"):
@@ -78,6 +78,11 @@ def read_namespaces(context: Context, request: RawRequest, _captures: Captures) 
     """There is only the root namespace."""
     _check_token(context, request, required=False)
     return Answer(data={})
+
+
+def _acl(context: Context) -> Acl:
+    """What the caller may do."""
+    return acl_of_token(context.view, context.caller.policies, context.caller.entity_id)
 
 
 def _check_token(context: Context, request: RawRequest, *, required: bool) -> None:

@@ -5,6 +5,7 @@ import pytest
 from cluster import AuditDevice, DamagedError, Table, look
 from node.engines.base import Caller, Context
 from node.engines.system.audit_devices import device_salt
+from node.request import StaleLabour
 from tests.node.auth.world import FakeAuditRules, World
 
 FILE = {"type": "file", "description": "d", "options": {"file_path": "/var/log/a", "n": 1}, "local": True}
@@ -72,6 +73,22 @@ def test_every_device_has_a_salt_of_its_own_sealed_to_its_place(world):
 def test_what_cannot_be_enabled_says_why(world, path, body, text):
     """400, no device more; what options may say is the audit room's answer (CVE-2025-54997)."""
     assert world.refused("update", f"sys/audit/{path}", body) == (400, text, False)
+    assert world.count(Table.AUDIT_DEVICE) == 1
+
+
+def test_a_device_is_enabled_only_as_it_was_opened_for_the_request(world, monkeypatch):
+    """By path, type and options, however they are written; what was not opened is opened first."""
+    asked = []
+
+    def check_opened(_self, *opened):
+        asked.append(opened)
+        raise StaleLabour
+
+    monkeypatch.setattr(FakeAuditRules, "check_opened", check_opened)
+    with pytest.raises(StaleLabour):
+        world.ask("update", "sys/audit/x", {"type": "file", "options": ["file_path=a"]})
+
+    assert asked == [("00000000-0000-0000-0000-000000000000", "x/", "file", {"file_path": "a"})]
     assert world.count(Table.AUDIT_DEVICE) == 1
 
 

@@ -36,10 +36,10 @@ def test_what_there_is_not():
 
     assert world.data("read", "sys/replication/status", token=None) == {"mode": "disabled"}
     assert world.data("read", "sys/config/cors") == {"enabled": False}
-    assert world.refused("update", "sys/config/cors", {"enabled": True}) == (405, "unsupported operation", True)
+    assert world.refused("update", "sys/config/cors", {"enabled": True})[0] == 400
 
 
-@pytest.mark.parametrize("path", ["sys/leases/lookup", "sys/wrapping/wrap", "sys/rotate", "sys/policies/password/x"])
+@pytest.mark.parametrize("path", ["sys/leases/nothing", "sys/wrapping/nothing", "sys/nothing"])
 def test_what_is_not_there_yet_does_not_look_as_if_it_were(path):
     """404 to root; a token without a right learns nothing."""
     world = World()
