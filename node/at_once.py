@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .hot_reads import HotReads
     from .local import LocalPaths
     from .metrics import Metrics
+    from .quotas import Quotas
     from .registry import Registry
     from .request import RawRequest, RawResponse
 
@@ -43,9 +44,17 @@ class AtOnce:
     """Reads of one node that wait for nothing."""
 
     def __init__(
-        self, member: Member, registry: Registry, local: LocalPaths, flow: Flow, hot: HotReads, metrics: Metrics
+        self,
+        member: Member,
+        registry: Registry,
+        local: LocalPaths,
+        flow: Flow,
+        hot: HotReads,
+        metrics: Metrics,
+        quotas: Quotas,
     ) -> None:
         self._hot = hot
+        self._quotas = quotas
         self._registry = registry
         self._local = local
         self._flow = flow
@@ -53,8 +62,10 @@ class AtOnce:
         self._boot_s = member.clock.boot
 
     def begin(self) -> State | None:
-        """What a read of this turn is answered from; None if it must wait for that, or for its audit record."""
-        return self._flow.state_now()
+        """What a read of this turn is answered from; None if it must wait for that, or for its audit record, or
+        is to be counted.
+        """
+        return None if self._quotas.active else self._flow.state_now()
 
     def answer(self, request: RawRequest, state: State) -> RawResponse | None:
         """The answer on what `begin` gave in this turn, counted as `Node.handle` counts; or None."""

@@ -87,6 +87,12 @@ class BackupDesk:
         """The member is sealed, or stops: nothing more is written."""
         await self.backup.stop()
 
+    def begin_bases(self) -> None:
+        """Every sink that this node writes gets a base: old shares open nothing that is stored from now on."""
+        for name, pipeline in self.backup.pipelines.items():
+            if self._writes(name):
+                pipeline.ask_base()
+
     # ---- what is said
     def standings(self) -> list[dict[str, Any]]:
         """For strongroom/status: one short row a sink. Lag and error are None where others write it."""
@@ -173,7 +179,7 @@ class BackupDesk:
             raise Refusal(404, "no backup sink has that name")
         chosen = [one for name, one in self.backup.pipelines.items() if sink in {"", name}]
         if not all(self._writes(one.name) for one in chosen):
-            raise Refusal(503, NO_LEADER if self._member.leader_id is None else NOT_OURS)
+            raise Refusal(503, NO_LEADER if self._member.leader_id is None else NOT_OURS, retry_after_s=1)
         for pipeline in chosen:
             pipeline.ask_base()
         written = await asyncio.gather(*(one.is_written(OUTCOME_S) for one in chosen))

@@ -32,11 +32,13 @@ from cluster import (
 )
 
 from .auth import tokens
+from .engines import wrapping_tokens
+from .engines.system.routes import unsupported_operation
 from .http.render import refused, respond
 from .judge import Judge, Judged
-from .outcomes import AuditFailedError, answer_of, failed
-from .request import Answer, RawRequest, RawResponse, Refusal
-from .writing import Writing, ask, is_write
+from .outcomes import AuditFailedError, answer_of, broken, failed, outcome
+from .request import OPERATIONS, WRITES, Answer, NeedsDecision, RawRequest, RawResponse, Refusal
+from .writing import Writing, ask, is_for_leader
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -114,7 +116,7 @@ class Flow:
                 raise
         state = member.view
         epoch, routed = registry.epoch, registry.route(state, request.path)
-        if not is_write(routed, request):
+        if not is_for_leader(routed, request):
             try:
                 await member.read_barrier()
             except StrongroomError as error:
@@ -125,7 +127,7 @@ class Flow:
             state = member.view
             if registry.epoch != epoch:  # the mount may only now be here
                 routed = registry.route(state, request.path)
-            if not is_write(routed, request):
+            if not is_for_leader(routed, request):
                 response = await self._read(request, routed, state)
                 if response is not None:
                     return response
@@ -160,6 +162,17 @@ class Flow:
         if self._audit.enabled and not await self._audit.both(request, None, None, refusal):
             raise AuditFailedError
 
+    async def limited(self, request: RawRequest, refusal: Refusal, *, audited: bool) -> RawResponse:
+        """The answer to a request that a quota holds back, before anybody looked who asks."""
+        try:
+            if audited:
+                await self._record(request, refusal)
+        except AuditFailedError as error:
+            return answer_of(request, error)
+        if request.operation in WRITES:
+            return outcome(request, refusal.status, refusal.texts[0], "no", retry_after_s=refusal.retry_after_s)
+        return refused(refusal)
+
     async def elsewhere(self, request: RawRequest) -> RawResponse:
         """Forward a local path's request to the leader."""
         return await self._elsewhere(request)
@@ -172,6 +185,8 @@ class Flow:
         With `stale` on what this node has, if nobody confirms it: for what only closes. Raises as `handle` catches.
         """
         member = self._member
+        if OPERATIONS.get(request.method) is not request.operation:
+            raise unsupported_operation()  # it would be judged as something else than what is done
         try:
             await member.read_barrier()
         except UnavailableError as error:
@@ -210,6 +225,28 @@ class Flow:
             return refused(refusal)
         assert answer is not None
         return self._indexes.add(respond(request.id, answer), state.applied_index, "readindex")
+
+    async def unjudged(self, request: RawRequest, do: Callable[[RawRequest], Awaitable[Answer]]) -> RawResponse:
+        """A local path that needs no token, of a node that is unsealed: audited, done, audited. Raises as `judged`."""
+        if self._audit.enabled and not await self._audit.request(request, None, None):
+            raise AuditFailedError
+        answer: Answer | None = None
+        refusal: Refusal | None = None
+        failure: StrongroomError | None = None
+        try:
+            answer = await do(request)
+        except Refusal as error:
+            refusal = error
+        except StrongroomError as error:
+            failure, refusal = error, failed(error)
+        if self._audit.enabled and not await self._audit.response(request, None, answer, refusal):
+            raise AuditFailedError(unknown=isinstance(failure, UnknownOutcomeError))
+        if failure is not None:
+            raise failure
+        if refusal is not None:
+            return refused(refusal)
+        assert answer is not None
+        return respond(request.id, answer)
 
     async def _pay(self, request: RawRequest) -> Judged:
         """A local path's request judged on the leader, its token's use committed whether allowed or refused (F4).
@@ -263,13 +300,13 @@ class Flow:
             if request.index_states:
                 self._indexes.check(request.index_states)
             routed = self._registry.route(state, request.path)
-            done = None if is_write(routed, request) else self._decide_read(request, routed, state)
+            done = None if is_for_leader(routed, request) else self._decide_read(request, routed, state)
         except (Refusal, StrongroomError) as error:
             return self._failed(request, error)
         return None if done is None else self._read_done(request, done)
 
     async def _read(self, request: RawRequest, routed: Routed | None, state: State) -> RawResponse | None:
-        """The answer, decided on this state in one turn; None for a token with limited uses: the leader's."""
+        """The answer, decided on this state in one turn; None: the leader must decide it, or take a token's use."""
         done = self._decide_read(request, routed, state)
         if done is None:
             return None
@@ -283,6 +320,7 @@ class Flow:
         judged: Judged | None = None
         answer: Answer | None = None
         refusal: Refusal | None = None
+        asked = request.operation
         try:
             judged = self.judge.judge(state, request, routed, now_ns, pending=False)
             if judged.token is not None and judged.token.record.num_uses:
@@ -294,8 +332,16 @@ class Flow:
                 return None  # F4: a refusal costs a use, too
             refusal = error
             response = refused(refusal)
+        except NeedsDecision:
+            request.operation = asked
+            return None
         except DamagedError:
             refusal = Refusal(500, "internal error")
+            response = refused(refusal)
+        except StrongroomError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, its record is written (F1)
+            refusal = broken(error)
             response = refused(refusal)
         return Read(index, response, judged, answer, refusal)
 
@@ -306,6 +352,8 @@ class Flow:
 
     def _limited(self, view: View, request: RawRequest, now_ns: int) -> bool:
         assert self._member.values is not None
+        if request.path == wrapping_tokens.LOOKUP:
+            return False  # looking is free, also where it fails
         token = tokens.authenticate(view, self._member.values, request.token, now_ns, request.remote_address)
         return token is not None and token.record.num_uses != 0
 

@@ -58,6 +58,8 @@ class Frame(msgspec.Struct, array_like=True, frozen=True):
     body_is_form: bool = False
     index_states: list[str] = []
     term: int = 0  # of the leader that is meant; 0: a node that does not say
+    listener: str = ""  # where it came in; empty: a node that does not say, and whose open paths are not believed
+    certificate: bytes = b""  # what the client presented, if the listener asks for one
 
     def __repr__(self) -> str:
         return f"<Frame {self.id}>"
@@ -88,7 +90,7 @@ def pack(request: RawRequest, forwarder: str, term: int = 0) -> bytes:
             FORMAT, request.id, request.method, request.target, request.operation.value, request.path,
             dict(request.query), request.body.raw, request.token, dict(request.headers), request.remote_address,
             request.remote_port, request.wrap_ttl_s, request.write_id, forwarder, request.body_is_form,
-            list(request.index_states), term,
+            list(request.index_states), term, request.listener, request.certificate,
         )
     )  # fmt: skip
 
@@ -118,6 +120,8 @@ def _request(frame: Frame, peer: str) -> RawRequest:
         write_id=frame.write_id,
         forwarded_from=peer,
         body_is_form=frame.body_is_form,
+        listener=frame.listener,
+        certificate=frame.certificate,
     )
 
 

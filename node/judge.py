@@ -1,7 +1,8 @@
 """Who asks, and may they: one judgement of a request on one view.
 
 Pure but for its caches, which hold what was decoded from the records they were decoded from, and never a raw token.
-Invariant: a judgement on the leader's overlay uses no cache that a pending record could make wrong.
+Invariants: a judgement on the leader's overlay uses no cache that a pending record could make wrong; what is said of a
+path holds for every spelling of it that an engine takes for the same.
 Source: Vault concepts, "Policies"; Vault API, "HTTP status codes".
 """
 
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .auth import tokens
+from .engines import wrapping_tokens
 from .engines.base import Caller, Context
 from .engines.system.routes import no_handler
+from .identity.person import Person, PersonCache, person_of
 from .policy import builtin
 from .request import Operation, RawRequest, Refusal
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from cluster import Member, Token, View
 
     from .auth.tokens import TokenView
+    from .policy import Acl, Decision
     from .registry import Registry, Routed
 
 
@@ -55,6 +59,7 @@ class Judge:
         self._registry = registry
         self._tokens: tokens.TokenCache = {}
         self._callers: dict[bytes, tuple[Token, int, bool, Caller]] = {}  # token key → record, second, sudo, caller
+        self._persons: PersonCache = {}
         self._turn_ns = 0  # the cluster's time in this turn of the loop
 
     def at(self, view: View, request: RawRequest, now_ns: int, *, pending: bool, local: bool = False) -> Judged:
@@ -75,35 +80,41 @@ class Judge:
         """Raises Refusal as Vault would: first the token, then the policy, then the route (a local path needs none)."""
         member = self._member
         assert member.values is not None
+        if request.path in wrapping_tokens.NAMING and request.operation is not Operation.HELP:
+            wrapping_tokens.named_token(view, member.values, request, now_ns)
         token = tokens.authenticate(
             view, member.values, request.token, now_ns, request.remote_address, None if pending else self._tokens
         )
+        person = None
+        if token is not None and token.record.entity_id:
+            person = person_of(view, token.record.entity_id, self._persons)
+            if person is None:  # the entity is disabled or gone: so is the token
+                token = None
         auth_mount = routed.mount_path if routed is not None and routed.mount_path.startswith("auth/") else ""
-        if builtin.is_unauthenticated(request.path, auth_mount):
+        is_open = routed is not None and builtin.is_open_read(request.operation, routed.mount.type, routed.path)
+        if is_open or builtin.is_unauthenticated(request.path, auth_mount):
             if routed is None:
                 raise no_handler(request.path)
-            caller = tokens.caller_of(token, now_ns) if token is not None else Caller()
+            caller = _seen(token, person, now_ns) if token is not None else Caller()
+            if request.path == wrapping_tokens.LOOKUP:
+                token = None  # looking is free: the token that asks may have one use, and another purpose
             return Judged(routed, request.operation, token, caller)
         if token is None:
             raise Refusal(403, "permission denied")
-        acl = self._registry.acl(view, tuple(token.record.policies), pending=pending)
+        acl = self._registry.acl(view, tuple(token.record.policies), person, pending=pending)
         operation = request.operation
         if operation is Operation.UPDATE:
             operation = self._operation(view, request, routed, now_ns, token)
-        decision = acl.check(
-            operation,
-            request.path,
-            body=_body_of(request, operation),
-            wrap_ttl_s=request.wrap_ttl_s,
-        )
+        decision = _decided(acl, operation, request, routed)
         sudo = decision.sudo or decision.is_root
         if not decision.allowed or (builtin.needs_sudo(request.path, operation) and not sudo):
-            raise DeniedRefusal(Judged(routed, operation, token, self._caller(token, now_ns, sudo=False)))
+            raise DeniedRefusal(Judged(routed, operation, token, self._caller(token, person, now_ns, sudo=False)))
         if routed is None and not local:
             raise no_handler(request.path)
-        if request.wrap_ttl_s:  # never answered unwrapped
+        if request.wrap_ttl_s and local:  # never answered unwrapped
             raise Refusal(400, "response wrapping is not supported")
-        return Judged(routed, operation, token, self._caller(token, now_ns, sudo=sudo), decision.granting_policies)
+        caller = self._caller(token, person, now_ns, sudo=sudo)
+        return Judged(routed, operation, token, caller, decision.granting_policies)
 
     def labour(self, view: View, request: RawRequest, now_ns: int) -> Callable[[], Any] | None:
         """What the engine wants to have run before it decides, for who may ask it at all. Raises Refusal."""
@@ -125,20 +136,27 @@ class Judge:
         sealing = self._member.values
         assert sealing is not None
         token = tokens.authenticate(view, sealing, raw_token, now_ns, address, self._tokens)
-        if token is None or token.record.num_uses or token.record.bound_cidrs:
+        if token is None or token.record.num_uses or token.record.bound_cidrs or token.is_batch:
             return False
-        return self._registry.acl(view, tuple(token.record.policies)).reads_plainly(path)
+        person = None
+        if token.record.entity_id:
+            person = person_of(view, token.record.entity_id, self._persons)
+            if person is None:
+                return False
+        return self._registry.acl(view, tuple(token.record.policies), person).reads_plainly(path)
 
-    def _caller(self, token: TokenView, now_ns: int, *, sudo: bool) -> Caller:
+    def _caller(self, token: TokenView, person: Person | None, now_ns: int, *, sudo: bool) -> Caller:
         """As engines see the token; the same object for a second, unless a use is counted in it."""
         second = now_ns // 1_000_000_000
         known = self._callers.get(token.key)
-        if known is not None and known[0] is token.record and known[1:3] == (second, sudo):
+        beside = () if person is None else person.policies
+        is_same = known is not None and known[0] is token.record and known[1:3] == (second, sudo)
+        if known is not None and is_same and known[3].identity_policies == beside:
             return known[3]
-        caller = tokens.caller_of(token, now_ns, has_sudo=sudo)
+        caller = _seen(token, person, now_ns, has_sudo=sudo)
         if len(self._callers) >= tokens.CACHED_MAX:
             self._callers.clear()
-        if not token.record.num_uses:
+        if not (token.record.num_uses or token.is_batch):  # of a batch token nothing is remembered
             self._callers[token.key] = (token.record, second, sudo, caller)
         return caller
 
@@ -175,6 +193,24 @@ class Judge:
             mount_path=routed.mount_path,
             mount=routed.mount,
         )
+
+
+def _seen(token: TokenView, person: Person | None, now_ns: int, *, has_sudo: bool = False) -> Caller:
+    caller = tokens.caller_of(token, now_ns, has_sudo=has_sudo)
+    if person is not None:
+        caller.identity_policies = person.policies
+    return caller
+
+
+def _decided(acl: Acl, operation: Operation, request: RawRequest, routed: Routed | None) -> Decision:
+    """What the rules say of the path as written and, where they say anything of it, in the spelling that counts."""
+    body, wrap_ttl_s = _body_of(request, operation), request.wrap_ttl_s
+    decision = acl.check(operation, request.path, body=body, wrap_ttl_s=wrap_ttl_s)
+    canonical = None if routed is None else getattr(routed.engine, "canonical", None)
+    if canonical is None or routed is None or not decision.allowed or (path := canonical(routed.path)) == routed.path:
+        return decision
+    path = routed.mount_path + path
+    return acl.check(operation, path, body=body, wrap_ttl_s=wrap_ttl_s) if acl.names(operation, path) else decision
 
 
 def _body_of(request: RawRequest, operation: Operation) -> Any:

@@ -15,11 +15,14 @@ from cluster import Member, StrongroomError
 
 from . import metrics as metrics_room
 from .engines.system.routes import unsupported_operation
+from .http.openapi import document
 from .http.render import json_bytes, refused, respond
 from .outcomes import AuditFailedError, answer_of
-from .request import Answer, Operation, RawRequest, RawResponse, Refusal
+from .request import OPERATIONS, Answer, Operation, RawRequest, RawResponse, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .adoption import Adoption
     from .backup_desk import BackupDesk
     from .cluster_seal import ClusterSeal
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 Handler = Callable[[RawRequest], Awaitable[RawResponse]]
 READS = frozenset({Operation.READ, Operation.HEADER})
 UPDATES = frozenset({"POST", "PUT"})
+PUBLIC = frozenset({"sys/health", "sys/leader", "sys/seal-status", "sys/internal/specs/openapi"})
+"""What holds nothing to wrap: whether wrapping was asked for makes no difference, as in Vault."""
 
 
 class LocalPaths:
@@ -58,6 +63,7 @@ class LocalPaths:
         self._backups = backups
         self._adoption = adoption
         self._open_metrics = open_metrics
+        self._document = document()
         self._handlers: dict[str, Handler] = {
             "sys/init": self._init,
             "sys/seal-status": self._seal_status,
@@ -68,6 +74,7 @@ class LocalPaths:
             "sys/step-down": self._step_down,
             "sys/ha-status": self._ha_status,
             "sys/metrics": self._metrics_path,
+            "sys/internal/specs/openapi": self._openapi,
             "strongroom/status": self._own_status,
             "strongroom/adopt": self._adopt,
             "strongroom/backup/status": self._backup_status,
@@ -77,14 +84,27 @@ class LocalPaths:
             "/startupz": self._started,
         }
 
+    def add(self, handlers: Mapping[str, Handler]) -> None:
+        """More paths, each with its handler."""
+        self._handlers.update(handlers)
+
     def find(self, request: RawRequest) -> Handler | None:
         """The handler of a local path."""
         return self._handlers.get(request.path)
 
     async def answer(self, handler: Handler, request: RawRequest) -> RawResponse:
-        """Its answer; refusals become errors."""
+        """Its answer; refusals become errors.
+
+        A handler looks at the method, and whoever judges at the operation: where `?help` or `?list` makes another one
+        of it, there is nothing to be had.
+        """
+        misused = _misused(request)
         try:
-            return await handler(request)
+            if misused is None:
+                return await handler(request)
+            if self._member.sealed or request.path.startswith("/") or request.path in PUBLIC:
+                return refused(misused)
+            return await self._flow.unjudged(request, _refusing(misused))
         except Refusal as refusal:
             return refused(refusal)
         except (StrongroomError, AuditFailedError) as error:
@@ -120,6 +140,11 @@ class LocalPaths:
             raise _not_allowed()
         return _bare(self._status.leader())
 
+    async def _openapi(self, request: RawRequest) -> RawResponse:
+        if request.method != "GET":
+            raise unsupported_operation()
+        return RawResponse(200, self._document)
+
     # ---- probes
     async def _live(self, _request: RawRequest) -> RawResponse:
         return _bare({"live": True})
@@ -138,7 +163,8 @@ class LocalPaths:
     async def _started(self, _request: RawRequest) -> RawResponse:
         member = self._member
         if member.replica is None or member.starting:
-            return RawResponse(503, json_bytes({"started": False, "why": self._status.why()}) + b"\n")
+            body = json_bytes({"started": False, "why": self._status.why()}) + b"\n"
+            return RawResponse(503, body, [("Retry-After", "1")])
         return _bare({"started": True, "why": []})
 
     # ---- with a token
@@ -254,6 +280,22 @@ class LocalPaths:
             answer = await do(request)
             return respond(request.id, answer)
         return await self._flow.judged(request, do)
+
+
+def _misused(request: RawRequest) -> Refusal | None:
+    """What no local path does, whichever it is."""
+    if OPERATIONS.get(request.method) is not request.operation:
+        return unsupported_operation()
+    if request.wrap_ttl_s and request.path not in PUBLIC:  # never answered unwrapped
+        return Refusal(400, "response wrapping is not supported on this path")
+    return None
+
+
+def _refusing(refusal: Refusal) -> Callable[[RawRequest], Awaitable[Answer]]:
+    async def do(_request: RawRequest) -> Answer:
+        raise refusal
+
+    return do
 
 
 def _bare(body: dict[str, Any]) -> RawResponse:

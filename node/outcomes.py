@@ -1,11 +1,12 @@
 """What an error is to a client: the status, whether the write was applied, and when to come again.
 
-Pure. One table for every path of the node, so that no two say different things of the same error.
+Pure but for a line of the log. One table for every path of the node, so that no two say different things of one error.
 Source: docs/api.md, "Outcomes of failed writes".
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from cluster import DamagedError, SealedError, StrongroomError, TooLargeError, UnknownOutcomeError
@@ -16,6 +17,8 @@ from .writes import is_id
 
 if TYPE_CHECKING:
     from .request import RawRequest, RawResponse
+
+log = logging.getLogger("strongroom.node")
 
 RETRY_AFTER_S = 1
 INTERNAL = multierror(["internal error"])
@@ -37,6 +40,12 @@ def outcome(
     response = refused(Refusal(status, text, retry_after_s=retry_after_s), applied=applied, write_id=write_id)
     say_write_id(request, response)
     return response
+
+
+def broken(error: Exception) -> Refusal:
+    """What is answered where an engine met what nobody foresaw: nothing was changed, and it is audited as a refusal."""
+    log.error("an engine failed", exc_info=error)
+    return Refusal(500, INTERNAL)
 
 
 def failed(error: StrongroomError) -> Refusal:
@@ -69,4 +78,4 @@ def answer_of(request: RawRequest, error: StrongroomError | AuditFailedError) ->
     return outcome(request, refusal.status, refusal.texts[0], applied, retry_after_s=refusal.retry_after_s)
 
 
-__all__ = ["INTERNAL", "AuditFailedError", "answer_of", "failed", "outcome", "say_write_id"]
+__all__ = ["INTERNAL", "AuditFailedError", "answer_of", "broken", "failed", "outcome", "say_write_id"]

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import Mount, Table, View, records
 
-from .auth.access import acl_of
+from .auth.access import acl_of, rules_of
+from .policy import Acl, builtin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from . import policy
     from .engines.base import Engine
+    from .identity.person import Person
+    from .policy import Rules
 
 ACLS_MAX = 10_000
+RULES_MAX = 1_000
 ROUTES_MAX = 10_000
 
 
@@ -42,10 +45,12 @@ class Registry:
     def __init__(self, engine_for: Callable[[Mount], Engine | None]) -> None:
         self._engine_for = engine_for
         self._mounts: dict[str, tuple[Mount, Engine | None]] | None = None
-        self._acls: dict[tuple[str, ...], policy.Acl] = {}
+        self._acls: dict[tuple[str, ...], Acl] = {}
+        self._rules: dict[tuple[str, ...], Rules | None] = {}  # the same before templates are filled in
+        self._personal: dict[tuple[tuple[str, ...], str], tuple[Person, Acl]] = {}  # by a token's policies and entity
         self._routes: dict[str, Routed] = {}  # paths of secrets alone: others may hold a token
         self._lone: dict[str, Routed | None] = {}  # mount path → the mount that has every path below it
-        self.epoch = 0  # moves when a mount or policy changes
+        self.epoch = 0  # moves when a mount, a policy or somebody's identity changes
 
     # ---- following the state
     def changed(self, _index: int, transaction: Any) -> None:
@@ -55,14 +60,21 @@ class Registry:
                 self._mounts = None
                 self.epoch += 1
             elif table == Table.POLICY:
-                self._acls.clear()
+                self._forget_policies()
+                self.epoch += 1
+            elif table == Table.IDENTITY:  # no cache of lists: each is kept with the person it was made for
                 self.epoch += 1
 
     def forget(self) -> None:
         """The whole state was replaced."""
         self._mounts = None
-        self._acls.clear()
+        self._forget_policies()
         self.epoch += 1
+
+    def _forget_policies(self) -> None:
+        self._acls.clear()
+        self._rules.clear()
+        self._personal.clear()
 
     # ---- mounts
     def _all(self, view: View) -> Mapping[str, tuple[Mount, Engine | None]]:
@@ -112,8 +124,12 @@ class Registry:
         return "none" if routed is None else routed.mount.type
 
     # ---- policies
-    def acl(self, view: View, names: tuple[str, ...], *, pending: bool = False) -> policy.Acl:
-        """The merged rules of the named policies; names without a policy grant nothing."""
+    def acl(
+        self, view: View, names: tuple[str, ...], person: Person | None = None, *, pending: bool = False
+    ) -> Acl:
+        """The merged rules of the named policies, and of those of the person; names without a policy grant nothing."""
+        if person is not None:
+            return self._acl_of_person(view, names, person, pending=pending)
         if pending:
             return acl_of(view, names)
         found = self._acls.get(names)
@@ -122,6 +138,24 @@ class Registry:
                 self._acls.clear()
             found = self._acls[names] = acl_of(view, names)
         return found
+
+    def _acl_of_person(self, view: View, names: tuple[str, ...], person: Person, *, pending: bool) -> Acl:
+        known = None if pending else self._personal.get((names, person.entity_id))
+        if known is not None and known[0] is person:
+            return known[1]
+        wanted = person.beside(names)
+        if pending or builtin.ROOT in wanted:
+            return acl_of(view, wanted, person.identity)
+        if wanted not in self._rules:
+            if len(self._rules) >= RULES_MAX:
+                self._rules.clear()
+            self._rules[wanted] = rules_of(view, wanted)
+        rules = self._rules[wanted]
+        acl = Acl({}) if rules is None else rules.of(person.identity)
+        if len(self._personal) >= ACLS_MAX:
+            del self._personal[next(iter(self._personal))]
+        self._personal[names, person.entity_id] = person, acl
+        return acl
 
 
 def _route(mounts: Mapping[str, tuple[Mount, Engine | None]], path: str) -> Routed | None:

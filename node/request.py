@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
 
 class Operation(enum.StrEnum):
@@ -32,6 +32,11 @@ class Operation(enum.StrEnum):
     HELP = "help"
 
 
+OPERATIONS = {
+    "GET": Operation.READ, "HEAD": Operation.HEADER, "POST": Operation.UPDATE, "PUT": Operation.UPDATE,
+    "PATCH": Operation.PATCH, "DELETE": Operation.DELETE,
+}  # fmt: skip
+"""What a method does where nothing in its query says otherwise."""
 WRITES = frozenset({Operation.CREATE, Operation.UPDATE, Operation.PATCH, Operation.DELETE})
 
 
@@ -93,10 +98,22 @@ class RawRequest:
     body_is_form: bool = False
     write_id_is_early: bool = False  # this node drew it, while it heard no leader
     labour: Any = None  # what the engine let run before it decides (engines/base.py, Labour)
-    certificate: bytes = b""  # DER of the client's certificate, where the listener asks for one
+    certificate: bytes = b""  # DER, where the listener asks for one: the client's own, then those it sent along
 
     def __repr__(self) -> str:
         return f"<RawRequest {self.id} {self.method} from {self.remote_address}>"
+
+
+class Stream(Protocol):
+    """A body that is too large to be one piece of memory."""
+
+    def parts(self) -> AsyncIterator[bytes]:
+        """Its bytes, once."""
+        ...
+
+    def close(self) -> None:
+        """Nothing of it is kept, whether it was read or not. May be said twice."""
+        ...
 
 
 @dataclass(slots=True)
@@ -108,6 +125,7 @@ class RawResponse:
     headers: list[tuple[str, str]] = field(default_factory=list)  # beyond those every answer has
     content_type: str = "application/json"
     lines: bytes = b""  # further headers, ready for the wire
+    stream: Stream | None = None  # instead of `body`; never forwarded
 
     def __repr__(self) -> str:
         return f"<RawResponse {self.status} {len(self.body)} bytes>"
@@ -141,7 +159,8 @@ class Answer:
     """What an engine answers, before the envelope.
 
     `data` is either a Python object or ready JSON bytes (values of secrets are spliced in as they came); None and
-    no `auth`, `warnings` or `raw` means 204. `bare` answers are JSON objects without the envelope.
+    no `auth`, `warnings` or `raw` means 204. `bare` answers are JSON objects without the envelope. With `wrap_ttl_s`
+    an engine asks that its answer be wrapped; `wrap_info` is what is left of an answer that is.
     """
 
     status: int = 200
@@ -155,11 +174,14 @@ class Answer:
     inject: bool = False  # keys of `data` also stand at the top level
     raw: RawResponse | None = None  # sent as it is
     headers: list[tuple[str, str]] = field(default_factory=list)
+    wrap_ttl_s: int = 0
+    wrap_info: dict[str, Any] | None = None
 
     @property
     def empty(self) -> bool:
         """Nothing to say: 204."""
-        return self.data is None and self.auth is None and not self.warnings and self.raw is None and self.status == 200
+        nothing = self.data is None and self.auth is None and not self.warnings and self.raw is None
+        return nothing and not self.lease_id and self.wrap_info is None and self.status == 200
 
     def __repr__(self) -> str:
         return f"<Answer {self.status}>"
@@ -167,6 +189,10 @@ class Answer:
 
 class StaleLabour(Exception):  # noqa: N818 - asked again, not answered
     """What was worked out beforehand does not fit the state any more: it is worked out again."""
+
+
+class NeedsDecision(Exception):  # noqa: N818 - asked of the leader, not answered
+    """A read found that something has to be changed first: it is the leader's to decide."""
 
 
 class RawJson(bytes):

@@ -26,6 +26,7 @@ INIT_FIELDS: Mapping[str, tuple[str, Any]] = {
 UNSEAL_FIELDS: Mapping[str, tuple[str, Any]] = {
     "key": ("UnsealRequest.Key", ""),
     "reset": ("UnsealRequest.Reset", False),
+    "migrate": ("UnsealRequest.Migrate", False),
 }
 _GO_TYPES: Mapping[type, str] = {int: "int", str: "string", bool: "bool", list: "[]string"}
 _JSON_KINDS: Mapping[type, str] = {

@@ -32,24 +32,26 @@ from cluster import (
     WrongKeyError,
     init_problem,
     run_init,
-    static_seal,
 )
 
 from .auth.tokens import new_raw_token, root_token_records
 from .engines.system.mounts import bootstrap_records
 from .request import Refusal
 from .seal_bodies import INIT_FIELDS, UNSEAL_FIELDS, typed
+from .seal_migration import SealMigration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from cluster import Wrap
+
+    from .auto_seal import AutoSeal
     from .request import RawRequest
 
 log = logging.getLogger("strongroom.seal")
 
 INIT_SECRET = "init-secret"  # noqa: S105 - the name of a file
-OPEN_PERIOD_S = 0.5
 SERVES_S = 3.0
 LINKED_S = 0.5
 POLL_S = 0.02
@@ -66,12 +68,11 @@ class SealDesk:
         peers: bool,
         dev_mounts: bool,
         secure: bool,
-        key_file: str = "",
-        key_text: str = "",
+        auto: AutoSeal,
     ) -> None:
         self._member = member
-        self._key_file = key_file
-        self._key_text = key_text
+        self.auto = auto
+        self.migration = SealMigration(member, seal_type, auto)
         self.seal_type = seal_type
         self._peers = peers
         self._dev_mounts = dev_mounts
@@ -141,7 +142,7 @@ class SealDesk:
             raise Refusal(503, "init is under way", retry_after_s=1)
         self._busy = True
         try:
-            if self.seal_type == "static":
+            if self.seal_type != "shamir":
                 return await self._init(asked["recovery_shares"], asked["recovery_threshold"])
             return await self._init(shares, threshold)
         finally:
@@ -165,7 +166,7 @@ class SealDesk:
                 threshold=threshold,
                 peers=self._peers,
                 seed=seed,
-                wrap=None if self.seal_type == "shamir" else self._wrap,
+                wrap=await self.auto.wrapping(self.seal_type),
             )
         except AlreadyInitialisedError:
             raise Refusal(400, "Vault is already initialized") from None
@@ -181,25 +182,9 @@ class SealDesk:
         answer[f"{name}_base64"] = [base64.b64encode(key).decode() for key in keys]
         return answer
 
-    # ---- a key file instead of people
-    def _static_key(self) -> bytearray:
-        if self._key_text:
-            return static_seal.parse_key(self._key_text.encode())
-        return static_seal.read_key(self._key_file, static_seal.SystemKeyFile())
-
-    def _wrap(self, root_key: bytearray, check: bytes, epoch: int) -> bytes:
-        return static_seal.wrap(self._static_key(), root_key, check, epoch, self._member.random.bytes(12))
-
-    async def open_by_key_file(self) -> None:
-        """For ever: an initialised node of type static that no operator sealed is opened by its key file."""
-        member = self._member
-        while True:
-            if member.sealed and member.initialised and not member.starting and not member.sealed_by_operator:
-                try:
-                    await member.open_with(static_seal.unseal(self._static_key(), member.envelope))
-                except StrongroomError as error:
-                    log.error("the key file does not open this node: %s", error)  # noqa: TRY400 - the text is enough
-            await asyncio.sleep(OPEN_PERIOD_S)
+    async def wrapping(self) -> Wrap | None:
+        """What a new root key is wrapped with; None where people hold shares instead. Raises StrongroomError."""
+        return await self.auto.wrapping(self._member.seal_config.type)
 
     # ---- unseal
     async def unseal(self, body: dict[str, Any]) -> None:
@@ -217,10 +202,14 @@ class SealDesk:
             return
         if not member.initialised:
             raise Refusal(400, "Vault is not initialized")
+        await member.keyrings.look_around()  # the cluster may have been rekeyed while this node was down
         if not member.sealed or member.starting:
             return
-        if self._unsealer is None:
+        if not member.seal_config.shares:
+            raise Refusal(400, "no recovery keys were made at init: this node opens itself, or not at all")
+        if self._unsealer is None or not self._unsealer.is_of(member.envelope):
             self._unsealer = ShamirUnsealer(member.envelope, member.random)
+        self.migration.said(migrate=asked["migrate"], first=not self.progress)
         try:
             unsealed = self._unsealer.offer(key)
         except (InvalidShareError, WrongKeyError) as error:
@@ -234,6 +223,7 @@ class SealDesk:
                 await member.open_with(unsealed)
             finally:
                 self.by_shares = False
+            self.migration.opened()
             await self._until_it_serves()
 
     async def _until_it_serves(self) -> None:

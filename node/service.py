@@ -11,8 +11,6 @@ import contextlib
 import gc
 import logging
 import os
-import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster import (
@@ -29,30 +27,37 @@ from cluster import (
 
 from .adoption import Adoption
 from .at_once import AtOnce
+from .audit_check import AuditCheck
 from .audit_desk import AuditDesk
+from .auth import locked_users
+from .auth.lockout import Lockout
+from .auto_seal import auto_seal_of
 from .backup_desk import BackupDesk
 from .catalog import MOUNT_TYPES, engines
 from .cluster_seal import ClusterSeal
-from .config.document import FIELDS, split_address
+from .config.document import FIELDS
 from .engines.system.backend import SystemBackend
+from .engines.system.keys import key_routes
 from .flow import Flow
 from .forward import Forwarder
 from .hot_reads import HotReads
-from .http.server import HttpServer
 from .indexes import IndexHeaders
+from .key_desks import KeyDesks
+from .listeners import Listeners
 from .local import LocalPaths
 from .logs import configure, request_id
 from .maintenance import Maintenance
 from .metrics import Metrics
 from .outcomes import answer_of
+from .own_paths import AtWork, OwnPaths
+from .quotas import Quotas
 from .registry import Registry
 from .request import RawRequest, RawResponse
 from .restore.on_boot import BootRestore
 from .seal_desk import SealDesk
 from .security_log import SecurityLog
-from .settings import http_limits, member_settings, trust_of
+from .settings import member_settings
 from .status import Status
-from .tls import self_signed, server_context
 from .writes import WriteIds
 
 if TYPE_CHECKING:
@@ -80,8 +85,7 @@ class Node:
             self.member,
             seal_type=config.seal.type,
             peers=bool(config.seal.peers),
-            key_file=config.seal.key_file,
-            key_text=config.seal.key.reveal() if dev else "",
+            auto=auto_seal_of(self.member, config),
             secure=config.api.tls == "on",
             dev_mounts=dev and os.environ.get("STRONGROOM_DEV_SECRET_MOUNT") == "1",
         )
@@ -91,6 +95,7 @@ class Node:
         self.desk.audit_status = self.audit.status
         self.backups = BackupDesk(self.member, config)
         self.status.backups = self.backups.standings
+        self.keys = KeyDesks(self.member, self.desk)
         self._engines = self._make_engines()
         self.registry = Registry(self._engine_for)
         self.write_ids = WriteIds(self._sealing, self.member.random.bytes, config.dedupe.window_s)
@@ -110,6 +115,37 @@ class Node:
         self.flow.metrics = self.metrics
         adoption = Adoption(self.member, self.audit)
         self.status.not_adopted = adoption.waiting
+        self._make_paths(adoption)
+        self.maintenance = Maintenance(
+            self.member, window_s=config.dedupe.window_s, entries_max=config.dedupe.entries_max
+        )
+        self.rehydrate = Rehydrate(
+            self.member, enabled=bool(config.seal.peers), absence_max_s=config.seal.peers_max_absence_s
+        )
+        self.security = SecurityLog(self.member.settings.data_dir, config.node.id, self.member.clock)
+        self.boot_restore = BootRestore(self.member, config, self.security.record)
+        self.listeners = Listeners(config, self.member, self.handle, self.at_once, self.security)
+        self.servers = self.listeners.servers
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._single = single
+        self._listen_to_parts()
+
+    def _listen_to_parts(self) -> None:
+        """What happens in a part is heard by the others."""
+        self.security.to_devices = self._event_to_devices
+        self.rehydrate.on_event = self.security.record
+        self.desk.on_event = self.desk.migration.on_event = self._desk_event
+        self.keys.hear(self.security.record)
+        self.member.keyrings.on_rekeyed = self.backups.begin_bases
+        self.member.on_forward = self.forwarder.serve
+        self.member.rehydrate = self.rehydrate
+        self.member.on_unsealed = self._unsealed
+        self.member.on_sealed = self._sealed
+        self.member.state_listeners.append(self._state_replaced)
+
+    # ---- parts
+    def _make_paths(self, adoption: Adoption) -> None:
+        """What the node answers itself, what it counts first, and what it answers at once."""
         self.local = LocalPaths(
             self.member,
             self.desk,
@@ -119,41 +155,24 @@ class Node:
             self.metrics,
             self.backups,
             adoption,
-            open_metrics=config.metrics.unauthenticated,
+            open_metrics=self.config.metrics.unauthenticated,
         )
         hot = HotReads(self.member, self.registry, self.flow.judge, self.indexes, self.metrics)
-        self.at_once = AtOnce(self.member, self.registry, self.local, self.flow, hot, self.metrics)
-        self.maintenance = Maintenance(
-            self.member, window_s=config.dedupe.window_s, entries_max=config.dedupe.entries_max
-        )
-        self.rehydrate = Rehydrate(
-            self.member, enabled=bool(config.seal.peers), absence_max_s=config.seal.peers_max_absence_s
-        )
-        self.security = SecurityLog(self.member.settings.data_dir, config.node.id, self.member.clock)
-        self.boot_restore = BootRestore(self.member, config, self.security.record)
-        self.servers: list[HttpServer] = []
-        self._contexts: list[tuple[ssl.SSLContext, str, str]] = []
-        self._tasks: list[asyncio.Task[Any]] = []
-        self._single = single
-        self._listen_to_parts()
+        self._at_work: AtWork = {}
+        own = OwnPaths(self.member, self.config, self.flow, self._at_work, lambda: self.desk.active_since_ns)
+        self.local.add(own.handlers)
+        self.local.add(AuditCheck(self.flow, self.audit.chain_mac).handlers)
+        self.local.add(self.keys.paths(self.flow, rekey_is_open=self.config.api.unauthenticated_rekey))
+        self.quotas = Quotas(self.member)
+        self.at_once = AtOnce(self.member, self.registry, self.local, self.flow, hot, self.metrics, self.quotas)
 
-    def _listen_to_parts(self) -> None:
-        """What happens in a part is heard by the others."""
-        self.security.to_devices = self._event_to_devices
-        self.rehydrate.on_event = self.security.record
-        self.desk.on_event = self._desk_event
-        self.member.on_forward = self.forwarder.serve
-        self.member.rehydrate = self.rehydrate
-        self.member.on_unsealed = self._unsealed
-        self.member.on_sealed = self._sealed
-        self.member.state_listeners.append(self._state_replaced)
-
-    # ---- parts
     def _make_engines(self) -> dict[str, Engine]:
+        lockout = Lockout()
         system = SystemBackend(
-            audit_rules=self.audit.rules, leader_id=lambda: self.member.leader_id, mount_types=MOUNT_TYPES
-        )
-        return {"system": system, **engines(self.config.limits)}
+            audit_rules=self.audit.rules, leader_id=lambda: self.member.leader_id, mount_types=MOUNT_TYPES,
+            extra=(*locked_users.routes(lockout), *key_routes(self.keys.rotation)),
+        )  # fmt: skip
+        return {"system": system, **engines(self.config.limits, lockout)}
 
     def _engine_for(self, mount: Mount) -> Engine | None:
         if mount.type == "kv":
@@ -177,9 +196,11 @@ class Node:
         self.registry.forget()
         self.member.view.listeners.append(self.registry.changed)
         self.member.view.listeners.append(self.audit.on_change)
+        self.member.view.listeners.append(self.quotas.changed)
         self.member.view.listeners.append(self.cluster_seal.on_change)
         self.cluster_seal.opened(by_shares=self.desk.by_shares)
         self.audit.forget()
+        self.quotas.forget()
         self.backups.opened()
         if self.status.not_adopted():
             self.security.record("a restored cluster was opened", adopted=False)
@@ -187,14 +208,18 @@ class Node:
 
     def _sealed(self) -> None:
         self.registry.forget()
+        self.keys.forget()
+        self.quotas.closed()
         self._spawn(self.backups.closed())
 
     def _state_replaced(self, state: Any) -> None:
         self.registry.forget()
         state.listeners.append(self.registry.changed)
         state.listeners.append(self.audit.on_change)
+        state.listeners.append(self.quotas.changed)
         state.listeners.append(self.cluster_seal.on_change)
         self.audit.forget()
+        self.quotas.forget()
         self.cluster_seal.look()
 
     def _desk_event(self, event: str, **details: str | int | bool) -> None:
@@ -208,6 +233,7 @@ class Node:
 
     def _leads(self, leads: bool) -> None:
         self.metrics.leader_changes += 1
+        self.keys.forget()
         self.desk.active_since_ns = self.member.clock.wall_ns() if leads else 0
 
     # ---- requests
@@ -216,14 +242,28 @@ class Node:
         metrics, clock = self.metrics, self.member.clock
         begun_s = clock.boot()
         metrics.in_flight += 1
+        self._at_work[request.id] = (request, begun_s)
         named = request_id.set(request.id)
         try:
-            response = await self._answer(request)
+            response = await self._counted(request)
         finally:
             request_id.reset(named)
             metrics.in_flight -= 1
+            self._at_work.pop(request.id, None)
         route = self._route_of(request)
         metrics.answered(route, request.method, response.status, request.operation.value, clock.boot() - begun_s)
+        return response
+
+    async def _counted(self, request: RawRequest) -> RawResponse:
+        """Quotas first: whoever has used up theirs costs nothing more."""
+        verdict = self.quotas.judge(request) if self.quotas.active else None
+        if verdict is None:
+            return await self._answer(request)
+        if verdict.refusal is None:
+            response = await self._answer(request)
+        else:
+            response = await self.flow.limited(request, verdict.refusal, audited=verdict.audited)
+        response.headers = [*response.headers, *verdict.headers]
         return response
 
     async def _answer(self, request: RawRequest) -> RawResponse:
@@ -257,47 +297,19 @@ class Node:
         """Links and listeners stand."""
         await self.member.start()
         self.desk.write_init_secret()
-        await self._listen(self.config.api.address, "main")
-        if self.config.api.locked_address:
-            await self._listen(self.config.api.locked_address, "locked")
+        await self.listeners.start()
         self._spawn(self.maintenance.run())
+        self._spawn(self.keys.run())
         self._spawn(self.audit.run())
         self._spawn(self.cluster_seal.run())
         self._spawn(self._measure_lag())
         if not self.member.initialised and (not self._single or self.boot_restore.enabled):
             self._spawn(self._look_for_cluster())
-        if self.config.seal.type == "static":
-            self._spawn(self.desk.open_by_key_file())
+        self._spawn(self.desk.auto.run())
+        self._spawn(self.desk.migration.run())
         if self.config.seal.peers and not self._single:
             self._spawn(self.rehydrate.ask_until_open())
         log.info("the node listens on %s, profile %s", self.config.api.address, self.config.profile)
-
-    async def _listen(self, address: str, listener: str) -> None:
-        split = split_address(address)
-        assert split is not None
-        host, port = split
-        api = self.config.api
-        context = None
-        if api.tls == "on":
-            cert_file, key_file = api.tls_cert_file, api.tls_key_file
-            if not cert_file:
-                cert_file, key_file = self_signed(Path(self.config.node.data_dir), host)
-            context = server_context(cert_file, key_file)
-            self._contexts.append((context, cert_file, key_file))
-        server = HttpServer(
-            self.handle,
-            limits=http_limits(self.config),
-            clock=self.member.clock,
-            random=self.member.random,
-            trust=trust_of(self.config),
-            ssl_context=context,
-            listener=listener,
-            on_fatal=lambda error: self.member.on_fatal(type(error).__name__),
-            at_once=self.at_once,
-        )
-        await server.start(host, port)
-        self.servers.append(server)
-        self.security.record("listener", address=address, tls=context is not None, listener=listener)
 
     async def _measure_lag(self) -> None:
         """How late the loop is, every LAG_PERIOD_S."""
@@ -311,11 +323,7 @@ class Node:
         """SIGHUP: log level, certificates of the listeners, audit files. Everything else needs a restart."""
         configure(config.log.format, config.log.level, config.node.id)
         self.audit.broker.rotate()
-        for context, cert_file, key_file in self._contexts:
-            try:
-                context.load_cert_chain(cert_file, key_file)
-            except (OSError, ssl.SSLError) as error:
-                log.error("the certificate stays the old one: %s", type(error).__name__)  # noqa: TRY400 - no excerpt
+        self.listeners.reload()
         fixed = {key for key in FIELDS if key not in RELOADABLE and self.config.value(key) != config.value(key)}
         if fixed:
             log.warning("changed, and used only after a restart: %s", ", ".join(sorted(fixed)))
@@ -348,8 +356,7 @@ class Node:
             task.cancel()
         await self.backups.flush()
         await self.member.hand_over()
-        for server in self.servers:
-            await server.stop(self.config.limits.drain_timeout_s)
+        await self.listeners.stop(self.config.limits.drain_timeout_s)
         self.flow.close()
         await self.audit.close()
         await self.backups.closed()

@@ -86,10 +86,12 @@ class Status:
             "version": VAULT_VERSION,
             "build_date": BUILD_DATE,
             "commit_date": "",
-            "migration": False,
+            "migration": self._desk.migration.pending,
             "recovery_seal": False,
             "storage_type": "raft",
         }
+        if said := [one for one in (self._desk.auto.why, self._desk.migration.why) if one]:
+            body["warnings"] = said
         config = self.config()
         if config is not None:
             body["cluster_name"] = config.cluster_name
@@ -147,7 +149,7 @@ class Status:
         """sys/leader. Raises Refusal(503) while sealed."""
         member = self._member
         if member.replica is None:
-            raise Refusal(503, "Vault is sealed")
+            raise Refusal(503, "Vault is sealed", retry_after_s=1)
         leader = member.settings.members.get(self.leader_id() or "")
         return {
             "ha_enabled": True,
@@ -189,6 +191,10 @@ class Status:
             return ["the cluster is not initialised: run `strongroom operator init` on one node"]
         if member.starting:
             return ["the node is loading its state: wait"]
+        if member.sealed and member.keyrings.sealed_because:
+            return [f"{member.keyrings.sealed_because} (`strongroom operator unseal`)"]
+        if member.sealed and self._desk.auto.why:
+            return [self._desk.auto.why]
         if member.sealed:
             extra = " (sealed by an operator: only shares open it)" if member.sealed_by_operator else ""
             return [f"the node is sealed{extra}: run `strongroom operator unseal` until the threshold is reached"]
@@ -259,10 +265,15 @@ class Status:
             "members": self.members(),
             "backup": self.backups(),
             "audit": self._desk.audit_status(),
-            "why": [*self.why(), *([NOT_ADOPTED] if self.not_adopted() else [])],
+            "why": [*self.why(), *self._notes()],
             "version": PRODUCT_VERSION,
             "formats": [1],
         }
+
+    def _notes(self) -> list[str]:
+        """What does not keep this node from serving, and is to be done all the same."""
+        migration = self._desk.migration.why
+        return [*([NOT_ADOPTED] if self.not_adopted() else []), *([migration] if migration else [])]
 
     def members(self) -> list[dict[str, Any]]:
         """Each member as this node sees it."""
@@ -293,7 +304,7 @@ def _code(query: Mapping[str, str], name: str, default: int) -> int:
     text = query.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not 100 <= int(text) <= 999:
+    if not text.isascii() or not text.isdigit() or not 200 <= int(text) <= 599:  # others are no final answers
         raise Refusal(400)
     return int(text)
 

@@ -1,4 +1,4 @@
-"""TLS of the API listener: the configured certificate, or a self-signed one that a dev node makes for itself."""
+"""TLS of the API's listeners: the configured certificate, or a self-signed one that a dev node makes for itself."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ def server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(cert_file, key_file)
     return context
+
+
+def ask_for_certificates(context: ssl.SSLContext, client_ca_file: str) -> None:
+    """Clients need a certificate of one of these authorities, or one that stands in the file itself.
+
+    No session is resumed: what a client sends along would be missing then. Raises OSError, ssl.SSLError.
+    """
+    context.load_verify_locations(client_ca_file)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
 
 
 def self_signed(folder: Path, host: str) -> tuple[str, str]:

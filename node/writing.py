@@ -7,18 +7,21 @@ Source: Vault internals, "Request handling"; docs/architecture.md.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
-from cluster import Draft, OverloadedError, StrongroomError, UnknownOutcomeError, View
+from cluster import DamagedError, Draft, OverloadedError, StrongroomError, UnknownOutcomeError, View
 
 from .auth import tokens
 from .auth.token_use import join, use_token
+from .engines import leases, wrapping_tokens
 from .engines.base import Plan
 from .engines.system.routes import Router, unsupported_path
 from .http.render import refused, respond
-from .labour import Labourers
-from .outcomes import INTERNAL, AuditFailedError, failed, outcome, say_write_id
-from .request import Answer, Operation, RawRequest, RawResponse, Refusal, StaleLabour
+from .labour import Labourers, kind_of
+from .outcomes import INTERNAL, AuditFailedError, broken, failed, outcome, say_write_id
+from .request import Answer, NeedsDecision, Operation, RawRequest, RawResponse, Refusal, StaleLabour
+from .wrapping import goes_to_leader, wrapped
 from .writes import Repetition
 
 if TYPE_CHECKING:
@@ -63,6 +66,8 @@ class Writing:
                 judged = self._judge.at(replica.overlay, request, replica.now_ns(), pending=replica.overlay_pending)
             except Refusal as error:
                 refusal = error
+            except DamagedError:
+                refusal = Refusal(500, INTERNAL)
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
             raise AuditFailedError
         for _ in range(LABOUR_ATTEMPTS):
@@ -70,7 +75,10 @@ class Writing:
                 return await self._proposed(request, judged, refusal)
             except StaleLabour:
                 continue
-        raise OverloadedError("what this needs is being changed by others")
+        overtaken = OverloadedError("what this needs is being changed by others")
+        if self._audit.enabled and not await self._audit.response(request, judged, None, failed(overtaken)):
+            raise AuditFailedError
+        raise overtaken
 
     async def _before(self, request: RawRequest) -> Refusal | None:
         """What has to be done before the brackets is done, for who may ask for it; or why it cannot be."""
@@ -82,23 +90,26 @@ class Writing:
         replica = self._member.running
         try:
             work = self._judge.labour(replica.state, request, replica.now_ns())
+            request.labour = None if work is None else await self._labourers.run(work, kind_of(request.path))
         except Refusal as error:
             return error
-        request.labour = None if work is None else await self._labourers.run(work)
+        except StrongroomError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, its record is written and its use is paid
+            return broken(error)
         return None
 
     async def _proposed(self, request: RawRequest, judged: Judged | None, refusal: Refusal | None) -> RawResponse:
-        unopened = await self._before(request) if refusal is None else None
-        decided: Any = unopened
+        decided: Any = None
+        unopened: Refusal | None = None
 
         def decide(view: View, now_ns: int) -> tuple[Draft, Any]:
             nonlocal decided, judged
-            if unopened is not None:
-                return self.paid(view, now_ns, request), unopened
-            draft, decided, judged = self._decide(view, now_ns, request)
+            draft, decided, judged = self._decide(view, now_ns, request, unopened)
             return draft, decided
 
         try:
+            unopened = await self._before(request) if refusal is None else None
             index, done = await self._member.write(decide)
         except StrongroomError as error:
             failure: StrongroomError = error
@@ -111,26 +122,39 @@ class Writing:
             raise done
         return await self._applied(request, judged, index, done)
 
-    def _decide(self, view: View, now_ns: int, request: RawRequest) -> tuple[Draft, Any, Judged | None]:
-        """Inside the brackets: judged again on the overlay, decided, to be proposed in the same turn."""
+    def _decide(
+        self, view: View, now_ns: int, request: RawRequest, unopened: Refusal | None
+    ) -> tuple[Draft, Any, Judged | None]:
+        """Inside the brackets: judged again on the overlay, decided, to be proposed in the same turn.
+
+        `unopened` is what was refused before them; a repetition gets its first answer all the same.
+        """
         replica = self._member.running
         judged: Judged | None = None
         try:
             judged = self._judge.at(view, request, now_ns, pending=replica.overlay_pending)
             if judged.routed is None or judged.routed.engine is None:
-                raise unsupported_path()
+                return self.paid(view, now_ns, request), unsupported_path(), judged
             remembered = self._write_ids.look(view, request, judged.token, now_ns)
             if remembered is not None:
                 return Draft(), remembered, judged
+            if unopened is not None:
+                return self.paid(view, now_ns, request), unopened, judged
             return *self._plan(view, now_ns, request, judged), judged
         except StaleLabour as stale:
             return Draft(), stale, judged
         except Refusal as refusal:
             return self.paid(view, now_ns, request), refusal, judged
+        except StrongroomError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `_before`
+            return self.paid(view, now_ns, request), broken(error), judged
 
     def paid(self, view: View, now_ns: int, request: RawRequest) -> Draft:
         """The use that a refused request costs its token; nothing if the token is not valid here or has no limit."""
         assert self._member.values is not None
+        if request.path == wrapping_tokens.LOOKUP:
+            return Draft()  # looking is free, also where it fails
         token = tokens.authenticate(view, self._member.values, request.token, now_ns, request.remote_address)
         return Draft() if token is None else use_token(view, token)[1]
 
@@ -145,11 +169,17 @@ class Writing:
             judged.caller.num_uses = judged.token.record.num_uses - 1
         asked = request.operation
         try:
-            if not is_write(routed, request):  # here only for its use
-                return use, Plan(ask(self._judge, judged, request, view, now_ns))
+            writes = is_write(routed, request)
             request.operation = judged.operation
             context = self._judge.context(view, routed, now_ns, judged.caller)
+            if not writes:  # here only for its use, or because its answer is wrapped
+                with contextlib.suppress(NeedsDecision):
+                    plan = wrapped(context, request, Plan(ask(self._judge, judged, request, view, now_ns)))
+                    return join(use, plan.draft), plan
             plan = engine.decide(context, request, routed.path)
+            last_use = judged.token is not None and judged.token.record.num_uses == 1
+            leases.grant(context, plan, request.path, last_use=last_use)
+            plan = wrapped(context, request, plan)
         except Refusal as refusal:
             return use, refusal  # a use is paid by a refused request, too
         finally:
@@ -213,9 +243,14 @@ def is_refused(answer: Answer) -> bool:
 
 
 def is_write(routed: Routed | None, request: RawRequest) -> bool:
-    """Whether its answer may need a proposal: such a request is the leader's."""
+    """Whether the engine decides it, and on the leader."""
     engine = None if routed is None or request.operation is Operation.HELP else routed.engine
     return engine is not None and routed is not None and engine.is_write(request.operation, routed.path)
 
 
-__all__ = ["Writing", "ask", "is_write"]
+def is_for_leader(routed: Routed | None, request: RawRequest) -> bool:
+    """Whether its answer may need a proposal: of a write, or of anything whose answer is wrapped."""
+    return goes_to_leader(request) or is_write(routed, request)
+
+
+__all__ = ["Writing", "ask", "is_for_leader", "is_write"]

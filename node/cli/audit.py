@@ -1,4 +1,4 @@
-"""`audit list`, `audit enable`, `audit disable`; `audit verify` is in a file of its own."""
+"""`audit list`, `audit enable`, `audit disable`; `audit verify` and `audit tail` are in files of their own."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ audit = LazyGroup(
         "enable": ("audit", "enable", "enable a device"),
         "disable": ("audit", "disable", "disable a device"),
         "verify": ("audit_verify", "verify", "check the chain of audit files"),
+        "tail": ("audit_tail", "tail", "show the newest lines of an audit file, and follow it"),
     },
 )
 
@@ -51,7 +52,7 @@ def list_(session: Session, detailed: bool) -> None:
 def enable(
     session: Session, type_: str, options: tuple[str, ...], path: str | None, description: str, local: bool
 ) -> None:
-    """Enable an audit device, for example `audit enable file file_path=audit.log`."""
+    """Enable an audit device of type file, socket or syslog, for example `audit enable file file_path=audit.log`."""
     where = (path or type_).strip("/")
     body = {"type": type_, "description": description, "local": local, "options": values.texts(options)}
     reply = session.call("PUT", f"sys/audit/{where}", body=body)

@@ -23,6 +23,8 @@ from .values import read_file, read_stdin
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
+    from cluster import Transit
+
     from ..restore.keys import Keys
     from ..restore.places import Place
 
@@ -78,12 +80,18 @@ def needed(places: Sequence[Place]) -> None:
 
 
 def keys_of(
-    places: Sequence[Place], generation: bytes | None, keys_file: str | None, key_file: str | None, key_text: str = ""
-) -> Keys:
-    """What opens the backup: from the file, the environment, or asked for. Raises LocalError."""
+    places: Sequence[Place], generation: bytes | None, keys_file: str | None, key_file: str | None, key_text: str = "",
+    transit: Transit | None = None,
+) -> Keys:  # fmt: skip
+    """What opens the backup: from the file, the environment, `transit`, or asked for. Raises LocalError."""
     from ..restore.jobs import seals
+    from ..restore.keys import Keys
 
-    return keys_given(keys_file, key_file, key_text) or keys_asked(*finished(seals(places, generation)))
+    given = keys_given(keys_file, key_file, key_text)
+    if given is not None:
+        return given
+    kind, threshold = finished(seals(places, generation))
+    return Keys(transit=transit) if kind == "transit" and transit is not None else keys_asked(kind, threshold)
 
 
 def keys_given(keys_file: str | None, key_file: str | None, key_text: str = "") -> Keys | None:
@@ -104,6 +112,8 @@ def keys_asked(kind: str, threshold: int) -> Keys:
 
     if kind == "static":
         raise LocalError("this is sealed with a key file\nnext: give it with -key-file")
+    if not threshold:
+        raise LocalError(f"this is sealed with type {kind}, and no recovery keys were made\nnext: give -config FILE")
     if not sys.stdin.isatty():
         raise LocalError(
             f"{threshold} unseal keys are needed\nnext: give them with -unseal-keys-file FILE, one a line, or -"

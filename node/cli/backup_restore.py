@@ -115,7 +115,8 @@ def restore(**given: Any) -> None:
             "Policies, auth methods and identities that were tightened or removed since will be as they were.",
             "old-access", said=given["yes_old_access"], flag="-yes-old-access",
         )  # fmt: skip
-    keys = keys_of(places, asked.generation, given["unseal_keys_file"], key_file, key_text)
+    transit = given.get("transit")
+    keys = keys_of(places, asked.generation, given["unseal_keys_file"], key_file, key_text, transit)
     _show(given, restore_with_words(places, wanted, asked, keys, given["progress"]))
 
 
@@ -158,7 +159,8 @@ def _join(given: dict[str, Any], wanted: Wanted, places: list[Place], key_file: 
     if len(wanted.folders) != 1:
         raise click.UsageError("-join lays out one folder")
     members = [given["own_id"]] if given.get("own_id") else []
-    keys = keys_of(places, generation, given["unseal_keys_file"], key_file, key_text)
+    transit = given.get("transit")
+    keys = keys_of(places, generation, given["unseal_keys_file"], key_file, key_text, transit)
     found = finished(joined(places[0], generation, wanted, members, keys, watcher(given["progress"])))
     Output(given["form"]).body(encode(found).encode() + b"\n", pairs(found))
     remark("next: start this node, and unseal it with the keys of the backup")
@@ -191,6 +193,7 @@ def _asked(given: dict[str, Any]) -> Asked:
 
 def wanted_of(given: dict[str, Any]) -> tuple[Wanted, str | None, str]:
     """(cluster, key file, key) from the configuration or the words. Raises LocalError."""
+    from ..auto_seal import transit_of
     from ..restore.wanted import WantedError, of_config, of_words
     from .configuration import flags_of
     from .server import configured
@@ -206,7 +209,7 @@ def wanted_of(given: dict[str, Any]) -> tuple[Wanted, str | None, str]:
     if given["members"]:
         raise click.UsageError("-member is for a restore without -config")
     config = configured(given["files"], os.environ, flags_of(given["settings"]))
-    given["own_id"] = config.node.id
+    given["own_id"], given["transit"] = config.node.id, transit_of(config)
     try:
         wanted = of_config(config)
     except OSError as error:
@@ -253,4 +256,7 @@ def _show(given: dict[str, Any], found: dict[str, Any]) -> None:
     if found["access_unknown"]:
         remark("WARNING: a part of what followed cannot be read: policies and auth that were tightened there are not")
     remark("next: start the members; unseal each with the keys of the backup; then `strongroom operator adopt`")
-    remark(f"further members, on other machines: strongroom backup restore -join {found['generation']}")
+    if found["url"].startswith("snapshot:"):
+        remark("further members: lay out their folders in one restore, with -data for each, or start them empty")
+    else:
+        remark(f"further members, on other machines: strongroom backup restore -join {found['generation']}")

@@ -8,6 +8,7 @@ the token. Source: Vault API, "HTTP status codes"; outcomes of failed writes as 
 from __future__ import annotations
 
 import http.client
+import shutil
 import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,9 @@ from .jsontext import decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import BinaryIO
 
+PIECE_BYTES = 1 << 16
 READS = frozenset({"GET", "HEAD"})
 _REDIRECTS = frozenset({301, 302, 307, 308})
 
@@ -110,12 +113,15 @@ class Connection:
             self._open.close()
             self._open = None
 
-    def request(self, method: str, at: str, body: str | None = None, headers: Mapping[str, str] | None = None) -> Reply:
-        """The answer to one request for a target.
+    def request(
+        self, method: str, at: str, body: str | None = None, headers: Mapping[str, str] | None = None,
+        into: BinaryIO | None = None,
+    ) -> Reply:  # fmt: skip
+        """The answer to one request for a target; the body of a success goes `into` a file, if one is given.
 
         Raises LocalError if nothing was sent, OutcomeUnknown if a write was sent and no answer came.
         """
-        reply = self._once(method, at, body, headers or {})
+        reply = self._once(method, at, body, headers or {}, into)
         location = reply.headers.get("location", "")
         if reply.status not in _REDIRECTS or not location:
             return reply
@@ -125,9 +131,12 @@ class Connection:
                 raise LocalError(f"{self._url} redirects from https to {moved.scheme or 'nothing'}; refused")
             self.close()
             self._url = f"{moved.scheme}://{moved.netloc}"
-        return self._once(method, f"{moved.path}?{moved.query}" if moved.query else moved.path, body, headers or {})
+        at = f"{moved.path}?{moved.query}" if moved.query else moved.path
+        return self._once(method, at, body, headers or {}, into)
 
-    def _once(self, method: str, at: str, body: str | None, headers: Mapping[str, str]) -> Reply:
+    def _once(
+        self, method: str, at: str, body: str | None, headers: Mapping[str, str], into: BinaryIO | None
+    ) -> Reply:
         connection = self._connect()
         sending = {"X-Vault-Request": "true", "Accept": "application/json", **headers}
         if self._settings.token:
@@ -139,7 +148,11 @@ class Connection:
         try:
             connection.request(method, at, None if body is None else body.encode(), sending)
             answer = connection.getresponse()
-            return Reply(answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()})
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            if into is not None and answer.status == http.client.OK:
+                shutil.copyfileobj(answer, into, PIECE_BYTES)
+                return Reply(answer.status, b"", found)
+            return Reply(answer.status, answer.read(), found)
         except ValueError:  # http.client refuses a header with a newline; its text would quote the token
             raise LocalError("the token or namespace holds a character that a header cannot carry") from None
         except (OSError, http.client.HTTPException) as error:

@@ -1,4 +1,4 @@
-"""The groups `operator` and `operator raft`: tables of their commands."""
+"""The groups `operator`, `operator raft` and `operator raft snapshot`: tables of their commands."""
 
 from __future__ import annotations
 
@@ -11,20 +11,33 @@ operator = LazyGroup(
         "init": ("operator_seal", "init", "make the keys of a new cluster, once"),
         "unseal": ("operator_seal", "unseal", "give one key, or several, to a sealed node"),
         "seal": ("operator_seal", "seal", "seal this node, or the whole cluster"),
+        "rotate": ("operator_keys", "rotate", "seal what comes with a new key term"),
+        "key-status": ("operator_keys", "key_status", "say which key term seals, and since when"),
+        "rekey": ("operator_keys", "rekey", "make new keys and a new root key"),
+        "generate-root": ("operator_keys", "generate_root", "make a root token from a threshold of keys"),
         "step-down": ("operator_peers", "step_down", "make the leader hand over"),
         "raft": ("operator", "raft", "look at the members"),
         "adopt": ("operator_adopt", "adopt", "say that a restored cluster is the one from now on"),
         "recover": ("operator_recover", "recover", "go on from what survived the loss of a majority"),
         "certs": ("operator_peers", "certs", "make the node CA and node certificates"),
     },
-    absent={
-        "rekey": "is not available in this version; the keys of `operator init` stay valid",
-        "generate-root": "is not available in this version; next: use a root token you still have",
-    },
 )
 
 raft = LazyGroup(
     "raft",
-    help="Look at the members of the cluster.",
-    lazy={"list-peers": ("operator_peers", "list_peers", "list the members")},
+    help="Look at the members of the cluster, and save its state.",
+    lazy={
+        "list-peers": ("operator_peers", "list_peers", "list the members"),
+        "snapshot": ("operator", "snapshot", "save the state as one sealed file"),
+    },
+)
+
+snapshot = LazyGroup(
+    "snapshot",
+    help="Save the state of the cluster as one sealed file.",
+    lazy={"save": ("operator_snapshot", "save", "save it to a new file")},
+    absent={
+        "restore": "a running cluster is not replaced by a snapshot\n"
+        "next: strongroom backup restore -from snapshot:///PATH lays out a new cluster from it"
+    },
 )

@@ -71,8 +71,9 @@ def init(
 
 @api_command("unseal")
 @option("--reset", is_flag=True, help="forget the keys given so far")
+@option("--migrate", is_flag=True, help="change the cluster's seal to the one of this node's configuration")
 @click.argument("key", required=False)
-def unseal(session: Session, key: str | None, reset: bool) -> int:
+def unseal(session: Session, key: str | None, reset: bool, migrate: bool) -> int:
     """Give keys to a sealed node. Ends with 0 once it is unsealed, with 2 while keys are missing.
 
     Without KEY, keys are read from standard input, one a line, or asked for without echo. A KEY in the command line
@@ -81,8 +82,8 @@ def unseal(session: Session, key: str | None, reset: bool) -> int:
     if reset:
         return _progress(session, session.call("PUT", "sys/unseal", body={"reset": True}))
     reply: Reply | None = None
-    for share in _keys(key):
-        reply = session.call("PUT", "sys/unseal", body={"key": share})
+    for share in keys_given(key):
+        reply = session.call("PUT", "sys/unseal", body={"key": share, "migrate": True} if migrate else {"key": share})
         if not reply.document.get("sealed", True):
             break
     if reply is None:
@@ -90,7 +91,8 @@ def unseal(session: Session, key: str | None, reset: bool) -> int:
     return _progress(session, reply)
 
 
-def _keys(argument: str | None) -> list[str]:
+def keys_given(argument: str | None) -> list[str]:
+    """The argument, or what is typed without echo, or the lines of standard input."""
     if argument is not None and argument != "-":
         remark("WARNING: the key stood in the command line; next time leave it out and type it at the prompt")
         return [argument.strip()]

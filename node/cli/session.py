@@ -19,6 +19,7 @@ from .parts import HELP_NAMES, Command, LongOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import BinaryIO
 
 WRITE_ID_HEADER = "X-Strongroom-Write-Id"
 
@@ -51,6 +52,12 @@ class Session:
             return self._connection.request(method, target(path, query), text, headers)
         except OutcomeUnknown as error:
             raise OutcomeUnknown(f"{error.message}\n{_resolve(write_id)}") from None
+
+    def download(self, path: str, into: BinaryIO) -> None:
+        """The body of a success is in the file. Raises LocalError, and Refused for every other answer."""
+        reply = self._connection.request("GET", target(path), into=into)
+        if not reply.ok:
+            raise failure("GET", path, reply, has_token=bool(self.settings.token))
 
     def call(
         self,

@@ -14,12 +14,15 @@ import msgspec
 
 from .check_network import NETWORK_RULES
 from .check_sinks import sink_problems
+from .check_transit import transit_problems
 from .document import FIELDS, Config
 from .secret_text import SecretText
 from .sentence import must_be
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from .edge import AuditDevice
 
 TRANSACTION_BYTES_MAX = 1572864
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -84,8 +87,9 @@ def _seal(config: Config) -> Iterator[str]:
         yield "seal: key and key_file must not both be given"
     if seal.type == "static" and not (seal.key or seal.key_file):
         yield "seal: type static needs key_file"
-    if seal.type == "shamir" and (seal.key or seal.key_file):
+    if seal.type != "static" and (seal.key or seal.key_file):
         yield "seal: key_file is for type static"
+    yield from transit_problems(seal)
 
 
 def _backup(config: Config) -> Iterator[str]:
@@ -110,13 +114,25 @@ def _audit(config: Config) -> Iterator[str]:
     if len(set(paths)) != len(paths) or "" in paths:
         yield "audit: devices must have different paths"
     for device in config.audit.devices:
+        if device.type != "file":
+            yield from _remote_device(device, directory, config.profile)
+            continue
         file_path = device.options.get("file_path", "")
-        if device.type == "file" and not file_path:
+        if not file_path:
             yield f"audit: device {device.path} needs options.file_path"
         if ".." in file_path.split("/") or (file_path.startswith("/") and not file_path.startswith(f"{directory}/")):
             yield f"audit: device {device.path}: file_path must lie below audit.directory"
         if device.options.get("log_raw", "").lower() not in {"", "0", "f", "false"} and config.profile == "production":
             yield f"audit: device {device.path}: log_raw is refused in production"
+
+
+def _remote_device(device: AuditDevice, directory: str, profile: str) -> Iterator[str]:
+    from ..audit import OptionError, Rules  # late: the command line reads a configuration without it
+
+    try:
+        Rules(directory, production=profile == "production").check_options(device.type, device.options)
+    except OptionError as error:
+        yield f"audit: device {device.path}: {error.texts[0]}"
 
 
 def _limits(config: Config) -> Iterator[str]:
@@ -136,7 +152,6 @@ def _limits(config: Config) -> Iterator[str]:
 def _absent(config: Config) -> Iterator[str]:
     """What this version does not do is refused, because a setting that does nothing is believed to work."""
     absent = {
-        'seal: type "transit"': config.seal.type == "transit",
         "api: cert_address": bool(config.api.cert_address),
         "trace: enabled": config.trace.enabled,
     }

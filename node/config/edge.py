@@ -90,7 +90,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     header_bytes: Annotated[Positive, Meta(description="a larger request head is 400")] = 16384
     json_strings: Annotated[Positive, Meta(description="strings in a body, counted before it is parsed")] = 1000
     json_depth: Annotated[Positive, Meta(description="nesting of a body, counted before it is parsed")] = 256
-    path_bytes: Annotated[Positive, Meta(description="a path is a key in memory on every node")] = 1024
+    path_bytes: Annotated[int, Meta(ge=1, le=1900, description="a path is a key in memory on every node")] = 1024
     value_bytes: Annotated[Positive, Meta(description="one version of a secret; it must fit a log entry")] = 1048576
     versions_max: Annotated[Positive, Meta(description="versions kept of a secret that says nothing else")] = 10
     in_flight: Annotated[Positive, Meta(description="requests at work at once; beyond it 503 with Retry-After")] = 1024

@@ -31,12 +31,18 @@ def _named(config: Config, starting: bool) -> Iterator[tuple[str, str]]:
     if config.api.tls == "on":
         yield "api: tls_cert_file", config.api.tls_cert_file
         yield "api: tls_key_file", config.api.tls_key_file
+    if config.api.cert_address:
+        yield "api: cert_client_ca_file", config.api.cert_client_ca_file
     if _is_linked(config):
         yield "peer: tls_cert_file", config.peer.tls_cert_file
         yield "peer: tls_key_file", config.peer.tls_key_file
         yield "peer: tls_ca_file", config.peer.tls_ca_file
     if config.seal.type == "static" and not starting:
         yield "seal: key_file", config.seal.key_file
+    if config.seal.type == "transit":
+        yield "seal: transit_tls_ca_file", config.seal.transit_tls_ca_file
+        if not starting:
+            yield "seal: transit_token_file", config.seal.transit_token_file
     for sink in config.backup.sinks:
         yield f"backup: sink {sink.name}: password_file", sink.password_file
 
@@ -81,13 +87,17 @@ def _pairs(config: Config) -> Iterator[str]:
 
 
 def _authority(config: Config) -> Iterator[str]:
-    file = config.peer.tls_ca_file
-    if not _is_linked(config) or not file:
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except (ssl.SSLError, ValueError):
-        yield f"peer: tls_ca_file ({file}) must hold certificates, PEM"
+    for key, file, is_used in (
+        ("api: cert_client_ca_file", config.api.cert_client_ca_file, bool(config.api.cert_address)),
+        ("peer: tls_ca_file", config.peer.tls_ca_file, _is_linked(config)),
+        ("seal: transit_tls_ca_file", config.seal.transit_tls_ca_file, config.seal.type == "transit"),
+    ):
+        if not is_used or not file:
+            continue
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+        except (ssl.SSLError, ValueError):
+            yield f"{key} ({file}) must hold certificates, PEM"
 
 
 def _identity(config: Config) -> Iterator[str]:

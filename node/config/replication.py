@@ -116,6 +116,20 @@ class Seal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="32 random bytes, hex or base64, for type static; profile dev only", extra={"secret": True}),
     ] = SecretText()
     key_file: Annotated[str, Meta(description="the same in a file of mode 0600; wraps the root key")] = ""
+    transit_address: Annotated[
+        str, Meta(description="URL of the other vault, for type transit; https but on this machine")
+    ] = ""
+    transit_token_file: Annotated[
+        str,
+        Meta(description="its token, which may encrypt and decrypt, in a file of mode 0600; read at each use"),
+    ] = ""
+    transit_mount_path: Annotated[str, Meta(description="where the transit engine is mounted there")] = "transit"
+    transit_key_name: Annotated[
+        str, Meta(description="the key there; whoever deletes it leaves recovery keys as the only way in")
+    ] = ""
+    transit_tls_ca_file: Annotated[
+        str, Meta(description="PEM authorities of the other vault's certificate; empty = the system's")
+    ] = ""
     peers: Annotated[
         bool | None,
         Meta(description="members open a restarted node; one node's key is then everything, so production must say"),

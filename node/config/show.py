@@ -28,7 +28,7 @@ def printable(value: Any, key: str = "") -> Any:
         return {name: printable(item, name) for name, item in asdict(value).items()}
     if isinstance(value, tuple):
         return [printable(item) for item in value]
-    if value and key.rpartition(".")[2] in {"url", "advertise", "api"}:
+    if value and key.rpartition(".")[2] in {"url", "advertise", "api", "transit_address"}:
         return shown_url(value)
     return value
 

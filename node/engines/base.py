@@ -33,6 +33,7 @@ class Caller:
     entity_id: str = ""
     type: str = "service"
     meta: dict[str, str] | None = None
+    identity_policies: tuple[str, ...] = ()  # what the entity and its groups add to `policies`
 
 
 @dataclass(slots=True)
@@ -46,10 +47,21 @@ class Context:
     caller: Caller
     mount_path: str = ""
     mount: Mount | None = None
+    certificate: bytes = b""  # the client's, where a renewal has to look at it (request.py)
 
     def at(self, mount_path: str, mount: Mount) -> Context:
         """The same for another mount: for what one engine keeps in the storage of another (cubbyhole, identity)."""
         return replace(self, mount_path=mount_path, mount=mount)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseWish:
+    """The answer's secret is to live under this lease (leases.py). The engine drew the id, to store it beside."""
+
+    lease_id: str
+    ttl_s: int
+    max_ttl_s: int = 0  # counted from the issue; 0: what the mount allows
+    renewable: bool = False
 
 
 @dataclass(slots=True)
@@ -63,6 +75,7 @@ class Plan:
     answer: Answer
     draft: Draft = field(default_factory=Draft)
     secret_answer: bool = False
+    lease: LeaseWish | None = None
     after: Callable[[], None] | None = None  # local consequence on the deciding node once applied (seal, step down)
 
 
@@ -97,3 +110,26 @@ class Labour(Protocol):
     def labour(self, context: Context, request: RawRequest, path: str) -> Callable[[], Any] | None:
         """What is to be run; None: nothing. Raises Refusal, as `decide` would."""
         ...
+
+
+class Folding(Protocol):
+    """An engine may have `canonical` beside, where one thing has several spellings (names that are lower-cased).
+
+    What a rule says of the one spelling that counts holds for every other, or a `deny` would be dodged by an upper case
+    letter: the judge asks about both.
+    """
+
+    def canonical(self, path: str) -> str:
+        """The path below the mount in the spelling that counts; the same where it has but one. Cheap, never refuses."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Labour that waits for somebody else's answer: it has threads of its own, so that no password waits behind it."""
+
+    run: Callable[[], Any]
+
+    def __call__(self) -> Any:
+        """What came of it."""
+        return self.run()

@@ -127,7 +127,7 @@ def patch_metadata(context: Context, request: RawRequest, path: str) -> Plan:
     if changes.custom_given:
         merged = {**(found.secret.custom or {}), **changes.custom} if changes.custom is not None else {}
         custom = {name: text for name, text in merged.items() if text is not None}
-        _check_custom(custom)
+        check_custom(custom)
         fields["custom"] = custom or None
     return Plan(Answer(warnings=_mandated(changes, config)), _change(context, key, found, fields))
 
@@ -165,11 +165,11 @@ def _parse_custom(given: bytes | None, *, patch: bool) -> dict[str, str | None] 
         raise Refusal(400, f"{_CUSTOM}: {str(error).split(': ', 1)[1]}") from None
     if not patch:
         texts = {name: text or "" for name, text in texts.items()}
-    _check_custom({name: text for name, text in texts.items() if text is not None})
+    check_custom({name: text for name, text in texts.items() if text is not None})
     return texts
 
 
-def _check_custom(custom: dict[str, str]) -> None:
+def check_custom(custom: dict[str, str]) -> None:
     """Refused with 400 beyond the limits, naming all of what is wrong (keys, never values)."""
     problems = []
     if len(custom) > CUSTOM_KEYS_MAX:

@@ -72,6 +72,7 @@ class Peer:
     port: int
     local_address: str
     secure: bool = False
+    certificate: bytes = b""  # of the client (request.py); the handshake proved that it holds the key
 
 
 @dataclass(frozen=True, slots=True)

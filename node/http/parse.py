@@ -121,6 +121,7 @@ def complete(head: Head, raw: bytes, request_id: str, peer: Peer, listener: str,
         no_forwarding=facts.no_forwarding,
         listener=listener,
         body_is_form=is_form,
+        certificate=peer.certificate,
     )
 
 

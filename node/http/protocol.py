@@ -19,6 +19,7 @@ from .headers import Peer, plain_address
 from .listparser import ListParser, Messages
 from .render import errors_body
 from .response import WireResponse, wire_bytes
+from .tls import presented
 
 if TYPE_CHECKING:
     import asyncio
@@ -75,7 +76,8 @@ class EdgeProtocol(RequestHandler):
         address, port = transport.get_extra_info("peername")[:2]
         local = transport.get_extra_info("sockname")[0]
         secure = transport.get_extra_info("sslcontext") is not None
-        self.peer = Peer(plain_address(address), port, plain_address(local), secure)
+        certificate = presented(transport.get_extra_info("ssl_object")) if secure else b""
+        self.peer = Peer(plain_address(address), port, plain_address(local), secure, certificate)
         self.head_since = self.edge.clock.boot()
         if self.edge.turns.admission.paused:
             self.hold()

@@ -71,6 +71,8 @@ def respond(request_id: str, answer: Answer, *, wrap_info: bytes | None = None) 
     """The whole answer: raw, 204, bare or in the envelope."""
     if answer.raw is not None:
         return answer.raw
+    if answer.wrap_info is not None:
+        request_id, wrap_info = "", json_bytes(answer.wrap_info)
     if answer.empty and wrap_info is None:
         return RawResponse(204, headers=answer.headers)
     if answer.bare:

@@ -72,6 +72,20 @@ def wire_bytes(
     namespace: str | None = None,
 ) -> bytes:
     """Everything that goes on the wire. `old`: HTTP/1.0, which must be told if the connection stays."""
+    lines = head_lines(response, heads, close=close, old=old, namespace=namespace)
+    if response.status in BODILESS:
+        lines.append(b"\r\n")
+    else:
+        lines.append(b"Content-Length: %d\r\n\r\n" % len(response.body))
+        if not head_only:
+            lines.append(response.body)
+    return b"".join(lines)
+
+
+def head_lines(
+    response: RawResponse, heads: Heads, *, close: bool, old: bool = False, namespace: str | None = None
+) -> list[bytes]:
+    """The head but for what says how long the body is."""
     lines = [heads.first_lines(response.status, response.content_type), response.lines]
     if response.headers:
         lines.extend(header_line(name, value) for name, value in response.headers)
@@ -81,13 +95,7 @@ def wire_bytes(
         lines.append(b"Connection: close\r\n")
     elif old:
         lines.append(b"Connection: keep-alive\r\n")
-    if response.status in BODILESS:
-        lines.append(b"\r\n")
-    else:
-        lines.append(b"Content-Length: %d\r\n\r\n" % len(response.body))
-        if not head_only:
-            lines.append(response.body)
-    return b"".join(lines)
+    return lines
 
 
 def plain_bytes(response: RawResponse, heads: Heads) -> bytes:

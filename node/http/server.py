@@ -19,12 +19,13 @@ from .admission import Turns
 from .errors import BodyTooLargeError, BrokenBodyError, EdgeRefusal, OverloadError
 from .headers import Trust
 from .hot import Hosts, Hot, fits, match
-from .parse import Head, Wire, complete, parse_head
+from .parse import BODIES, Head, Wire, complete, parse_head
 from .protocol import EdgeProtocol, Manager
 from .quiet import describe, quiet_libraries
 from .render import errors_body, refused
 from .response import Heads, WireResponse, plain_bytes, wire_bytes
 from .seams import Clock, Random, RequestIds
+from .streaming import StreamedResponse
 
 if TYPE_CHECKING:
     import ssl
@@ -42,6 +43,9 @@ AT_ONCE = frozenset({"GET", "LIST", "SCAN"})
 """Methods whose answer may need no wait."""
 EXEMPT_PATHS = frozenset({"sys/health", "/livez", "/readyz", "/startupz"})
 """Answered however busy the node is: who probes must tell overload from death."""
+
+UNREAD_PATHS = frozenset({"sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"})
+"""A body that is sent there is no JSON, may be of any size, and is answered without being read."""
 
 
 class AtOnce(Protocol):
@@ -233,6 +237,8 @@ class HttpServer:
             self._fatal(protocol, error)
             raise
         close = close or self.draining
+        if response.stream is not None:
+            return cast("StreamResponse", self._streamed(response, request, head, close=close))
         data = wire_bytes(
             response,
             self.edge.heads,
@@ -242,6 +248,14 @@ class HttpServer:
             namespace=head.facts.namespace if head is not None else None,
         )
         return cast("StreamResponse", WireResponse(data, keep_alive=not close))
+
+    def _streamed(
+        self, response: RawResponse, request: BaseRequest, head: Head | None, *, close: bool
+    ) -> StreamedResponse:
+        return StreamedResponse(
+            response, self.edge.heads, close=close, old=request.version.minor == 0,
+            namespace=head.facts.namespace if head is not None else None, report=self.edge.report,
+        )  # fmt: skip
 
     def _answer_now(self, message: Any, protocol: EdgeProtocol) -> bytes | None:
         """As `_serve`, for a message that is answered in this turn. None, and nothing has happened, for any other.
@@ -319,6 +333,8 @@ class HttpServer:
             self.edge.turns.leave(address)
 
     async def _body(self, request: BaseRequest, protocol: EdgeProtocol, head: Head) -> bytes:
+        if head.path in UNREAD_PATHS and head.method in BODIES:
+            return b""
         if (request.content_length or 0) > self._limits.body_bytes:
             raise BodyTooLargeError
         content = request.content

@@ -8,13 +8,15 @@ Source: docs/threat-model.md, "HTTP edge"; RFC 9325.
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CIPHERS_TLS12 = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Forward secrecy and AEAD only. TLS 1.3 has nothing weaker."""
+PRESENTED_BYTES_MAX = 65_536
+_ENCODING_DER = 2  # of OpenSSL, as the ssl module's own certificates take it
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -27,3 +29,24 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.load_cert_chain(certificate, key)
     return context
+
+
+def presented(ssl_object: Any) -> bytes:
+    """DER of the client's certificate and of those it sent along, one behind the other; empty without one.
+
+    The list has a public name from Python 3.13 on; before, it is where it was.
+    """
+    own: bytes = (ssl_object.getpeercert(binary_form=True) or b"") if isinstance(ssl_object, ssl.SSLObject) else b""
+    if not own:
+        return b""
+    listed = getattr(ssl_object, "get_unverified_chain", None) or getattr(
+        getattr(ssl_object, "_sslobj", None), "get_unverified_chain", None
+    )
+    found = [] if listed is None else [_der(one) for one in listed() or ()]
+    whole = own + b"".join(one for one in found if one != own)
+    return whole if len(whole) <= PRESENTED_BYTES_MAX else own
+
+
+def _der(certificate: Any) -> bytes:
+    data: bytes = certificate if isinstance(certificate, bytes) else certificate.public_bytes(_ENCODING_DER)
+    return data

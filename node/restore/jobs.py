@@ -29,6 +29,8 @@ from cluster import (
     ValueSealing,
     Verifying,
     Wish,
+    checked,
+    is_snapshot,
     lock_folder,
     read_witnesses,
 )
@@ -122,7 +124,7 @@ async def verified(places: Sequence[Place], keys: Keys, on_progress: OnProgress 
                 if not survey.runs:
                     continue
                 generation = survey.generation.generation
-                restore = Restore(one.sink, survey.generation, keys.open, random)
+                restore = Restore(one.sink, survey.generation, checked(one.sink, keys.open, random), random)
                 try:
                     await restore.open()
                     done = await Verifying(one.sink, generation, restore, random, on_progress).run()
@@ -163,10 +165,11 @@ async def restored(
             wish=asked.wish, generation=survey.generation.generation,
             fork=asked.fork, unwitnessed=asked.unwitnessed, accept_loss=asked.accept_loss, expected=asked.expected,
             witnesses=[one for folder in asked.witness_folders for one in read_witnesses(SystemDisk(folder))],
-            sink_name=chosen.place.name,
+            sink_name=chosen.place.name, end_unknown=is_snapshot(chosen.sink),
         )  # fmt: skip
         others = [one.sink for one in found if one is not chosen]
-        work = Restoring(chosen.sink, order, keys.open, SystemClock(), random, on_progress, others)
+        opener = checked(chosen.sink, keys.open, random)
+        work = Restoring(chosen.sink, order, opener, SystemClock(), random, on_progress, others)
         with folders([] if disks is not None else wanted.folders) as locked:
             report = await work.run(locked if disks is None else disks, maker.extra)
         return {"url": chosen.sink.url, **report_json(report, maker.token)}
@@ -191,7 +194,8 @@ async def drilled(
     begun_s = clock.boot()
     async with all_found(places) as found:
         chosen, survey = furthest(found, asked.generation)
-        restore = Restore(chosen.sink, survey.generation, keys.open, random, on_progress)
+        opener = checked(chosen.sink, keys.open, random)
+        restore = Restore(chosen.sink, survey.generation, opener, random, on_progress)
         try:
             await restore.open()
             state = await restore.replay(asked.point)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cluster import Restore, RestoreError, Salt, Sealer, SystemRandom, Table, ValueSealing, records
+from cluster import Restore, RestoreError, Salt, Sealer, SystemRandom, Table, ValueSealing, checked, records
 
 from ..engines.base import Caller, Context
 from ..engines.kv_values import find, has_version, is_destroyed, mark_of, open_version, secret_key
@@ -34,7 +34,7 @@ async def path_read(
     random = SystemRandom()
     async with all_found(places) as found:
         chosen, survey = furthest(found, asked.generation, unled=True)
-        restore = Restore(chosen.sink, survey.generation, keys.open, random, on_progress)
+        restore = Restore(chosen.sink, survey.generation, checked(chosen.sink, keys.open, random), random, on_progress)
         try:
             await restore.open()
             state = await restore.replay(asked.point)

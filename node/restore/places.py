@@ -53,7 +53,7 @@ def sink_at(place: Place, *, new: bool = False) -> Sink:
 
 def is_absent(place: Place) -> bool:
     """A file that nobody made yet. Raises OSError."""
-    return place.url.startswith("sqlite:") and not Path(unquote(urlsplit(place.url).path)).exists()
+    return place.url.startswith(("sqlite:", "snapshot:")) and not Path(unquote(urlsplit(place.url).path)).exists()
 
 
 @asynccontextmanager

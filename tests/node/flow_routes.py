@@ -63,6 +63,7 @@ _V2 = (("POST", "secret/data/{name}", {"data": {"k": "v"}}),)
 _V1 = (("POST", "kv1/{name}", {"k": "v"}),)
 _POLICY = (("PUT", "sys/policies/acl/{name}", {"policy": 'path "x" { capabilities = ["read"] }'}),)
 _MOUNT = (("POST", "sys/mounts/{name}", {"type": "kv"}),)
+_TOKEN_ROLE = (("POST", "auth/token/roles/{name}", {"orphan": True}),)
 _DEVICE = (("PUT", "sys/audit/{name}", {"type": "file", "options": {"file_path": "{name}.log"}}),)
 _VERSIONS = fixed({"versions": [1]})
 _TEXT = fixed({"policy": 'path "x" { capabilities = ["read"] }'})
@@ -78,6 +79,21 @@ def _accessor(case: Case) -> Any:
 
 def _device(case: Case) -> Any:
     return {"type": "file", "options": {"file_path": f"{case.name}.log"}}
+
+
+PASSWORDS = 'length = 20\nrule "charset" { charset = "abc" }'
+_PASSWORDS = (("POST", "sys/policies/password/{name}", {"policy": PASSWORDS}),)
+_UI_HEADER = (("POST", "sys/config/ui/headers/x-{name}", {"values": ["v"]}),)
+_AUDITED_HEADER = (("POST", "sys/config/auditing/request-headers/x-{name}", {"hmac": True}),)
+_QUOTA = (("POST", "sys/quotas/rate-limit/{name}", {"path": "kv1/{name}", "rate": 1000}),)
+
+
+def _quota(case: Case) -> Any:
+    return {"path": f"kv1/{case.name}", "rate": 1000}
+
+
+def _move(case: Case) -> Any:
+    return {"from": case.name, "to": f"{case.name}-moved"}
 
 
 ROUTES = (
@@ -127,8 +143,19 @@ ROUTES = (
     Route("POST", "auth/token/revoke-self", "update", 204),
     Route("POST", "auth/token/revoke-orphan", "update sudo", 204, _victim),
     Route("POST", "auth/token/revoke-accessor", "update", 204, _accessor),
+    Route("POST", "auth/token/revoke-batch-tokens", "update sudo", 204),
     Route("LIST", "auth/token/accessors", "list sudo", 200, grant="auth/token/accessors/"),
     Route("POST", "auth/token/tidy", "update", 202),
+    Route("POST", "auth/token/roles/{name}", "create", 204, fixed({"orphan": True})),
+    Route("POST", "auth/token/roles/{name}", "update", 204, fixed({"orphan": True}), before=_TOKEN_ROLE),
+    Route("GET", "auth/token/roles/{name}", "read", 200, before=_TOKEN_ROLE),
+    Route("LIST", "auth/token/roles", "list", 200, before=_TOKEN_ROLE, grant="auth/token/roles/"),
+    Route("DELETE", "auth/token/roles/{name}", "delete", 204, before=_TOKEN_ROLE),
+    Route("POST", "auth/token/create/{name}", "update", 200, fixed({"ttl": "1h"}), before=_TOKEN_ROLE),
+    # what a token keeps
+    Route("POST", "cubbyhole/{name}", "create", 204, fixed({"k": "v"})),
+    Route("DELETE", "cubbyhole/{name}", "delete", 204),
+    Route("POST", "sys/wrapping/wrap", "update", 400, fixed({"k": "v"}), served="readindex"),
     # KV v1
     Route("POST", "kv1/{name}", "create", 204, fixed({"k": "v"})),
     Route("PUT", "kv1/{name}", "update", 204, fixed({"k": "w"}), before=_V1),
@@ -160,6 +187,47 @@ ROUTES = (
     Route("PUT", "sys/audit/{name}", "update sudo", 204, _device),
     Route("DELETE", "sys/audit/{name}", "delete sudo", 204, before=_DEVICE),
     Route("POST", "sys/audit-hash/file", "update", 200, fixed({"input": "text"}), served="readindex"),
+    # what operators set and ask
+    Route("POST", "sys/remount", "update sudo", 200, _move, before=_MOUNT),
+    Route("LIST", "sys/policies/password", "list", 200, before=_PASSWORDS),
+    Route("GET", "sys/policies/password/{name}", "read", 200, before=_PASSWORDS),
+    Route("GET", "sys/policies/password/{name}/generate", "read", 200, before=_PASSWORDS),
+    Route("POST", "sys/policies/password/{name}", "update", 204, fixed({"policy": PASSWORDS})),
+    Route("DELETE", "sys/policies/password/{name}", "delete", 204, before=_PASSWORDS),
+    Route("POST", "sys/tools/random", "update", 200, served="readindex"),
+    Route("POST", "sys/tools/random/16", "update", 200, served="readindex"),
+    Route("POST", "sys/tools/hash", "update", 200, fixed({"input": "aGVsbG8="}), served="readindex"),
+    Route("POST", "sys/tools/hash/sha3-256", "update", 200, fixed({"input": "aGVsbG8="}), served="readindex"),
+    Route("LIST", "sys/config/ui/headers", "list sudo", 200, before=_UI_HEADER, grant="sys/config/ui/headers/"),
+    Route("GET", "sys/config/ui/headers/x-{name}", "read sudo", 200, before=_UI_HEADER),
+    Route("POST", "sys/config/ui/headers/x-{name}", "update sudo", 204, fixed({"values": ["v"]})),
+    Route("DELETE", "sys/config/ui/headers/x-{name}", "delete sudo", 204, before=_UI_HEADER),
+    Route("GET", "sys/config/auditing/request-headers", "read sudo", 200),
+    Route("GET", "sys/config/auditing/request-headers/x-{name}", "read sudo", 200, before=_AUDITED_HEADER),
+    Route("POST", "sys/config/auditing/request-headers/x-{name}", "update sudo", 204, fixed({"hmac": True})),
+    Route("DELETE", "sys/config/auditing/request-headers/x-{name}", "delete sudo", 204, before=_AUDITED_HEADER),
+    Route("POST", "sys/config/cors", "update sudo", 400, fixed({"allowed_origins": "*"}), served="readindex"),
+    Route("DELETE", "sys/config/cors", "delete sudo", 204, served="readindex"),
+    Route("GET", "sys/quotas/config", "read", 200),
+    Route("POST", "sys/quotas/config", "update", 204, fixed({"enable_rate_limit_audit_logging": False})),
+    Route("LIST", "sys/quotas/rate-limit", "list", 200, before=_QUOTA),
+    Route("GET", "sys/quotas/rate-limit/{name}", "read", 200, before=_QUOTA),
+    Route("POST", "sys/quotas/rate-limit/{name}", "update", 204, _quota),
+    Route("DELETE", "sys/quotas/rate-limit/{name}", "delete", 204, before=_QUOTA),
+    Route("GET", "sys/storage/raft/autopilot/configuration", "read", 200),
+    Route("POST", "sys/storage/raft/autopilot/configuration", "update", 204, fixed({}), served="readindex"),
+    Route("POST", "sys/storage/raft/remove-peer", "update sudo", 400, fixed({}), served="readindex"),
+    Route("POST", "sys/storage/raft/promote", "update sudo", 400, fixed({}), served="readindex"),
+    Route("POST", "sys/storage/raft/demote", "update sudo", 400, fixed({}), served="readindex"),
+    Route("GET", "sys/plugins/catalog", "read", 200),
+    Route("GET", "sys/plugins/catalog/auth", "read sudo", 200),
+    Route("LIST", "sys/plugins/catalog/secret", "list sudo", 200),
+    Route("GET", "sys/plugins/catalog/secret/kv", "read sudo", 200),
+    Route("LIST", "sys/version-history", "list", 200),
+    Route("GET", "sys/host-info", "read", 200),
+    Route("GET", "sys/in-flight-req", "read", 200),
+    Route("GET", "sys/config/state/sanitized", "read", 200),
+    Route("GET", "sys/loggers", "read", 200),
     # the cluster, and this node
     Route("GET", "sys/storage/raft/configuration", "read", 200),
     Route("GET", "sys/config/cors", "read sudo", 200),

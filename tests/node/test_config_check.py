@@ -49,6 +49,13 @@ def device(**options):
 
 STATIC = {"seal.type": "static", "seal.key_file": "/k"}
 
+TRANSIT = {
+    "seal.type": "transit",
+    "seal.transit_address": "https://vault.example:8200",
+    "seal.transit_token_file": "/t",
+    "seal.transit_key_name": "k",
+}
+
 # the base, changes that pass, changes that do not, the sentence
 RULES = [
     (PRODUCTION, {}, {"node.id": ""}, "node: id must be"),
@@ -154,7 +161,25 @@ RULES = [
         {"seal.type": "static", "seal.key": SecretText("planted")},
         "seal: key is refused in production; give key_file",
     ),
-    (DEV, {}, {"seal.type": "transit"}, 'seal: type "transit" is not available in this version'),
+    (PRODUCTION, TRANSIT, {"seal.type": "transit"}, "seal: type transit needs transit_address, transit_token_file and"),
+    (PRODUCTION, {}, TRANSIT | {"seal.type": "shamir"}, "seal: transit_address and its kin are for type transit"),
+    (PRODUCTION, TRANSIT, TRANSIT | {"seal.key_file": "/k"}, "seal: key_file is for type static"),
+    (
+        PRODUCTION,
+        TRANSIT | {"seal.transit_address": "http://[::1]:8200"},
+        TRANSIT | {"seal.transit_address": "http://10.0.0.1:8200"},
+        "seal: transit_address must be https beyond this machine",
+    ),
+    (DEV, TRANSIT, TRANSIT | {"seal.transit_address": "https://u@v:8200"}, "transit_address must not hold a user"),
+    (DEV, TRANSIT, TRANSIT | {"seal.transit_address": "https://v:8200/v1"}, "transit_address must be a URL such as"),
+    (DEV, TRANSIT, TRANSIT | {"seal.transit_address": "https://[v"}, "seal: transit_address cannot be read"),
+    (
+        DEV,
+        TRANSIT | {"seal.transit_mount_path": "team/a/transit/"},
+        TRANSIT | {"seal.transit_mount_path": "../sys"},
+        "seal: transit_mount_path must be a path",
+    ),
+    (DEV, TRANSIT, TRANSIT | {"seal.transit_key_name": "a/b"}, "seal: transit_key_name must be letters"),
     (DEV, {}, {"trace.enabled": True}, "trace: enabled is not available in this version"),
     (DEV, {}, {"backup.mode": "max_lag"}, "backup: mode max_lag needs max_lag_s above 0 and a sink"),
     (DEV, {}, {"backup.mode": "write_through"}, "backup: mode write_through needs a required sink"),
@@ -169,6 +194,18 @@ RULES = [
     (DEV, device(file_path="a/b.log"), device(), "audit: device f needs options.file_path"),
     (DEV, device(file_path="/d/audit/x"), device(file_path="/d/auditx"), "file_path must lie below audit.directory"),
     (DEV, {}, device(file_path="a/../../x"), "file_path must lie below audit.directory"),
+    (
+        DEV,
+        {"audit.devices": (AuditDevice(path="s", type="socket", options={"address": "127.0.0.1:9"}),)},
+        {"audit.devices": (AuditDevice(path="s", type="socket", options={"address": "planted"}),)},
+        "audit: device s: audit option address must be HOST:PORT",
+    ),
+    (
+        DEV,
+        {"audit.devices": (AuditDevice(path="s", type="syslog"),)},
+        {"audit.devices": (AuditDevice(path="s", type="syslog", options={"log_raw": "true", "tag": "a b"}),)},
+        "audit: device s: audit option tag must be",
+    ),
     (DEV, device(file_path="x", log_raw="true"), {"audit.devices": (AuditDevice(path="f"),) * 2}, "different paths"),
     (PRODUCTION, device(file_path="x", log_raw="false"), device(file_path="x", log_raw="true"), "log_raw is refused"),
     (DEV, {"limits.body_bytes": 9999999}, {"limits.body_bytes": 1048575}, "limits: value_bytes must not exceed body"),

@@ -39,7 +39,8 @@ def test_the_keys_of_the_interface_are_there():
         "consistency": "lease rho leader_lease_ms follower_lease_ms rtt_max_ms read_timeout_ms local max_stale_s "
         "lease_holders slow_ms penalty_min_s penalty_max_s",
         "journal": "mode segment_bytes unsynced_bytes_max log_keep_bytes",
-        "seal": "type key_file peers peers_max_absence_s",
+        "seal": "type key_file peers peers_max_absence_s transit_address transit_token_file transit_mount_path "
+        "transit_key_name transit_tls_ca_file",
         "backup": "mode batch_entries batch_bytes_max batch_interval_ms timeout_s max_lag_s restore_on_boot "
         "keep_bases keep_days sinks",
         "audit": "directory deadline_s devices vault_numbers",
@@ -81,10 +82,11 @@ def test_neither_settings_nor_tree_hold_a_secret():
         "STRONGROOM_SEAL__KEY": "planted",
         "STRONGROOM_BACKUP__SINKS": sinks,
         "STRONGROOM_API__ADVERTISE": "https://u:planted@h:1",
+        "STRONGROOM_SEAL__TRANSIT_ADDRESS": "https://u:planted@v:1",
     }
     loaded = load([], environ)
     shown = {key: value for key, value, _ in settings(loaded)}
 
     assert "planted" not in f"{settings(loaded)} {tree(loaded.config)} {loaded}"
     assert (shown["seal.key"], shown["api.advertise"]) == ("***", "https://h:1")
-    assert shown["backup.sinks"][0]["password_file"] == "/f"
+    assert (shown["seal.transit_address"], shown["backup.sinks"][0]["password_file"]) == ("https://v:1", "/f")

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from cluster import Table
 from node.config import Audit, AuditDevice
+from node.request import RawRequest
 from tests.node.flow_site import Server, Silence, Site, running, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -96,6 +97,63 @@ async def test_a_device_that_the_leader_cannot_open_is_refused(site: Site) -> No
     assert (refused.status, outside.status, read.status) == (400, 400, 200)
     assert refused.errors[0].startswith("sanity check failed")
     assert listed == {}
+
+
+UNREACHABLE = "address=127.0.0.1:1"
+
+
+@pytest.mark.parametrize("options", [{"address": "127.0.0.1:1"}, [UNREACHABLE], UNREACHABLE])
+async def test_however_options_are_written_a_device_that_cannot_be_opened_is_refused(site: Site, options: Any) -> None:
+    """As an object, a list or a text: otherwise it would be enabled, and nothing could be answered any more."""
+    await site.settled()
+    refused = await site.ask("PUT", "sys/audit/bad", {"type": "socket", "options": options})
+    listed = await site.ask("GET", "sys/audit")
+
+    assert (refused.status, refused.errors[0].startswith("sanity check failed")) == (400, True)
+    assert (listed.status, listed.data) == (200, {})
+
+
+async def test_however_options_are_written_a_device_that_can_be_opened_is_enabled(site: Site) -> None:
+    """The twin: type and options are those that were opened."""
+    await site.settled()
+    for options in (["file_path=forms.log"], "file_path=forms.log", {"file_path": "forms.log"}):
+        enabled = await site.ask("PUT", "sys/audit/forms", {"type": "file", "options": options})
+        seen = await site.ask("GET", "sys/audit")
+        assert (enabled.status, seen.data["forms/"]["options"]) == (204, {"file_path": "forms.log"})
+        assert records(site.leader, "forms", seen.request_id) == ["request", "response"]
+        await site.must("DELETE", "sys/audit/forms")
+
+
+@pytest.mark.parametrize("wrong", [{"options": [["a"]]}, {"options": {"a": {}}}, {"options": "a"}, {"type": []}])
+async def test_what_cannot_be_read_is_refused_by_what_reads_it(site: Site, wrong: dict[str, Any]) -> None:
+    """400, and nothing is enabled."""
+    await site.settled()
+    refused = await site.ask("PUT", "sys/audit/bad", body("bad") | wrong)
+
+    assert (refused.status, refused.errors[0].startswith("Field validation failed")) == (400, True)
+    assert (await site.must("GET", "sys/audit")).data == {}
+
+
+@pytest.mark.parametrize("misses", [1, 9])
+async def test_a_device_that_was_not_opened_is_opened_first_or_not_enabled(
+    site: Site, misses: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the way to the decision went past the opening, as behind a device that is disabled at that moment."""
+    await site.settled()
+    desk, asked = site.leader.node.audit, [0]
+    before = desk.before
+
+    async def missing(request: RawRequest) -> None:
+        asked[0] += 1
+        if asked[0] > misses:
+            await before(request)
+
+    monkeypatch.setattr(desk, "before", missing)
+    enabled = await site.ask("PUT", "sys/audit/missed", body("missed"))
+    listed = (await site.must("GET", "sys/audit")).data
+    await site.must("DELETE", "sys/audit/missed")
+
+    assert (enabled.status, list(listed)) == ((204, ["missed/"]) if misses == 1 else (503, []))
 
 
 async def test_a_node_that_was_away_opens_what_was_enabled_meanwhile(site: Site) -> None:

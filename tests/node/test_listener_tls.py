@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from node.tls import self_signed, server_context
+from node.tls import ask_for_certificates, self_signed, server_context
 
 
 @pytest.mark.parametrize(("host", "name"), [("127.0.0.1", None), ("::1", "::1"), ("example.test", "example.test")])
@@ -44,3 +44,16 @@ def test_the_context_asks_for_no_client_certificate(tmp_path: Path) -> None:
     context = server_context(*self_signed(tmp_path, "localhost"))
 
     assert context.verify_mode == ssl.CERT_NONE
+
+
+def test_the_listener_for_certificates_needs_one(tmp_path: Path) -> None:
+    """And resumes no session: what a client sent along would be missing. Without authorities it does not begin."""
+    files = self_signed(tmp_path, "localhost")
+    context = server_context(*files)
+    ask_for_certificates(context, files[0])
+
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.verify_flags & ssl.VERIFY_X509_PARTIAL_CHAIN
+    assert (context.num_tickets, bool(context.options & ssl.OP_NO_TICKET)) == (0, True)
+    with pytest.raises((OSError, ssl.SSLError)):
+        ask_for_certificates(context, str(tmp_path / "nothing.pem"))

@@ -65,11 +65,12 @@ def test_a_wrong_type_in_init_is_refused_in_vaults_words(body: dict[str, Any], t
         ({"KEY": "abcd"}, {"key": "abcd", "reset": False}),
         ({"reset": True}, {"key": "", "reset": True}),
         ({"key": None, "reset": None}, {"key": "", "reset": False}),
+        ({"Migrate": True}, {"migrate": True}),
     ],
 )
 def test_fields_of_unseal_are_taken_as_go_takes_them(body: dict[str, Any], found: dict[str, Any]):
-    """A share, or a reset."""
-    assert typed(body, UNSEAL_FIELDS) == found
+    """A share, with the word for a migration or without, or a reset."""
+    assert typed(body, UNSEAL_FIELDS) == {"key": "", "reset": False, "migrate": False} | found
 
 
 @pytest.mark.parametrize(

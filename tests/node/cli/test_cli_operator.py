@@ -174,7 +174,7 @@ def test_certs_refuses_what_is_no_node(run, certificates, tmp_path, words):
 
 @pytest.mark.parametrize(
     "words",
-    [["operator", "rekey"], ["operator", "generate-root"], ["transit"], ["login"]],
+    [["transit"], ["login"]],
 )
 def test_a_part_that_is_not_there_says_so(run, words):
     """A local error with something to do instead."""

@@ -1,0 +1,124 @@
+"""Snapshots over the API: the leader saves its state as one file; a running cluster is not replaced by one.
+
+A shell over cluster's backup room. Invariants
+  N1  what is given out was sealed, and is of a state that was the newest when the request was judged
+  N2  one snapshot at a time: each stands on the disk until its client has it
+  N3  nothing that was acknowledged is ever replaced in place: a snapshot becomes a new cluster, with its own shares,
+      and is refused here
+Source: Vault API, "sys/storage/raft/snapshot"; docs/backup.md, "A snapshot".
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import TYPE_CHECKING
+
+from cluster import NotLeaderError, Saved, SealedError, UnavailableError, save_snapshot
+
+from .engines.system.routes import unsupported_operation
+from .request import Answer, RawRequest, RawResponse, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cluster import Member
+
+    from .flow import Flow
+    from .local import Handler
+
+log = logging.getLogger("strongroom.backup")
+
+SNAPSHOT, FORCE = "sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"
+CONTENT_TYPE = "application/gzip"
+UPDATES = frozenset({"POST", "PUT"})
+NOT_IN_PLACE = (
+    "a running cluster is not replaced by a snapshot, because what was answered since would be lost: lay out a new one "
+    "with `strongroom backup restore -from snapshot:///PATH`"
+)
+
+
+class SnapshotPaths:
+    """Handlers for the table of local paths."""
+
+    def __init__(self, member: Member, flow: Flow) -> None:
+        self._member = member
+        self._flow = flow
+        self._saving = False
+        self._saved: Callable[[], Saved | None] = lambda: None
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """Path → its handler."""
+        return {SNAPSHOT: self._snapshot, FORCE: self._force}
+
+    async def _snapshot(self, request: RawRequest) -> RawResponse:
+        if request.method in UPDATES:
+            return await self._refused(request)
+        if request.method != "GET":
+            raise unsupported_operation()
+        if not self._is_here(request):
+            return await self._flow.elsewhere(request)
+        saved: Saved | None = None
+
+        async def do(_request: RawRequest) -> Answer:
+            nonlocal saved
+            saved = await self._save()
+            return Answer(raw=RawResponse(200, b"", [], CONTENT_TYPE, stream=saved))
+
+        response: RawResponse | None = None
+        try:
+            response = await self._flow.judged(request, do)
+        finally:
+            if saved is not None and (response is None or response.stream is None):
+                saved.close()  # its record could not be written: nobody gets it
+        return response
+
+    async def _force(self, request: RawRequest) -> RawResponse:
+        if request.method not in UPDATES:
+            raise unsupported_operation()
+        return await self._refused(request)
+
+    async def _refused(self, request: RawRequest) -> RawResponse:
+        """N3, for who may ask at all."""
+        if not self._is_here(request):
+            return await self._flow.elsewhere(request)
+
+        async def do(_request: RawRequest) -> Answer:
+            raise Refusal(400, NOT_IN_PLACE)
+
+        return await self._flow.judged(request, do)
+
+    def _is_here(self, request: RawRequest) -> bool:
+        """Whether this node leads; the client is sent to the one that does. Raises SealedError, UnavailableError."""
+        member = self._member
+        if member.sealed:
+            raise SealedError
+        if member.is_leader:
+            return True
+        if request.forwarded_from is not None:
+            raise NotLeaderError(member.leader_id)
+        if member.leader_id in {None, member.settings.node_id}:
+            raise UnavailableError("there is no leader now")
+        request.no_forwarding = True  # megabytes do not travel between nodes
+        return False
+
+    async def _save(self) -> Saved:
+        """N2. Raises Refusal, StrongroomError."""
+        held = self._saved()
+        if self._saving or (held is not None and not held.closed):
+            raise Refusal(503, "another snapshot is on its way to somebody", retry_after_s=5)
+        self._saving = True
+        try:
+            saved = await save_snapshot(self._member)
+        except OSError as error:
+            log.error("a snapshot could not be made: %s", error.strerror)  # noqa: TRY400 - the text is enough
+            raise Refusal(503, "this node's disk does not take a snapshot", retry_after_s=60) from None
+        finally:
+            self._saving = False
+        self._saved = weakref.ref(saved)
+        log.info("a snapshot of index %d was made", saved.index)
+        return saved
+
+
+__all__ = ["SnapshotPaths"]
