@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from node.config import load as load_config
-from tests.compose.plainyaml import YamlError, load
+from tests.plainyaml import YamlError, load
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
