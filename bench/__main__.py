@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from node.dev import DevError
 
-from . import backups, commits, failover, gets, large, machine, options, puts, report
+from . import backups, commits, failover, gets, large, logins, machine, options, policies, puts, report, transit
 from .figures import Results
 from .processes import BenchError
 from .targets import TARGETS
@@ -30,6 +30,9 @@ SIMPLE = {
     "commits": commits.measure,
     "puts": puts.measure,
     "gets": gets.measure,
+    "logins": logins.measure,
+    "transit": transit.measure,
+    "policies": policies.measure,
     "failover": failover.measure,
     "backup": backups.measure,
 }

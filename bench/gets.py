@@ -51,8 +51,35 @@ def _single(sizes: Sizes, folder: Path, nginx: HttpServer | None) -> Iterator[Fi
         # A header that asks for what is the default: the edge looks at it, so the head is read by all the rules.
         header = "X-Strongroom-Consistency"
         yield _point(cluster, sizes, node, "GET, single node, one rarer header", many, nginx, core=1, header=header)
-        cluster.root("PUT", "sys/audit/file", {"type": "file", "options": {"file_path": "audit.log"}})
+        _audit(cluster, wanted=True)
         yield _point(cluster, sizes, node, "GET, single node, audit to a file", many, nginx, core=1)
+        _audit(cluster, wanted=False)
+        # The plain GET is told from its bytes, which an audited one is not; with the header neither is, so that what
+        # remains is audit itself.
+        yield _audited(cluster, sizes, node, many, "GET, audited beside not audited")
+        yield _audited(cluster, sizes, node, many, "GET, audited beside not audited, one rarer header", header)
+
+
+def _audit(cluster: Nodes, *, wanted: bool) -> None:
+    """Requests are written to a file, or nowhere."""
+    device = {"type": "file", "options": {"file_path": "audit.log"}}
+    cluster.root("PUT" if wanted else "DELETE", "sys/audit/file", device if wanted else None)
+
+
+def _audited(cluster: Nodes, sizes: Sizes, node: DevNode, connections: int, name: str, header: str = "") -> Figure:
+    """What audit costs: in turns with and without, the latter as the yardstick. Not audited before and afterwards."""
+    ours: list[dict[str, float]] = []
+    theirs: list[dict[str, float]] = []
+    failed = 0
+    for _ in range(sizes.get_rounds):
+        for wanted, numbers in ((True, ours), (False, theirs)):
+            _audit(cluster, wanted=wanted)
+            measured, failures = _round(cluster, sizes, node, connections, 1, header)
+            numbers.append(measured)
+            failed += failures
+    beside = Yardstick("the same, not audited", medians(theirs))
+    note = f"{failed} requests failed" if failed else ""
+    return Figure(GROUP, name, medians(ours), beside, note=note)
 
 
 def _three(sizes: Sizes, folder: Path, nginx: HttpServer | None) -> Iterator[Figure]:
@@ -78,23 +105,30 @@ def _point(
     ours: list[dict[str, float]] = []
     theirs: list[dict[str, float]] = []
     failed = 0
-    environ = {"BENCH_TOKEN": cluster.token, "BENCH_PATHS": str(sizes.paths)}
-    if header:
-        environ["BENCH_HEADER"] = header
     for _ in range(sizes.get_rounds):
         if nginx is not None:
             theirs.append(nginx.measure(sizes.yardstick_s, connections).numbers)
-        report, cpu_us = wrk.measured(
-            f"http://{HOST}:{node.api_port}/",
-            cluster.pid(node),
-            connections=connections,
-            seconds=sizes.point_s,
-            script="get.lua",
-            environ=environ,
-            core=core,
-        )
-        failed += report.failed
-        ours.append({**report.numbers(), "cpu_us": cpu_us})
+        numbers, failures = _round(cluster, sizes, node, connections, core, header)
+        ours.append(numbers)
+        failed += failures
     beside = None if nginx is None else Yardstick(nginx.name, medians(theirs))
     note = f"{failed} requests failed" if failed else ""
     return Figure(GROUP, name, medians(ours), beside, missing="" if beside else MISSING, note=note)
+
+
+def _round(
+    cluster: Nodes, sizes: Sizes, node: DevNode, connections: int, core: int | None = None, header: str = ""
+) -> tuple[dict[str, float], int]:
+    environ = {"BENCH_TOKEN": cluster.token, "BENCH_PATHS": str(sizes.paths)}
+    if header:
+        environ["BENCH_HEADER"] = header
+    report, cpu_us = wrk.measured(
+        f"http://{HOST}:{node.api_port}/",
+        cluster.pid(node),
+        connections=connections,
+        seconds=sizes.point_s,
+        script="get.lua",
+        environ=environ,
+        core=core,
+    )
+    return {**report.numbers(), "cpu_us": cpu_us}, report.failed

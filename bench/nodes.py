@@ -164,10 +164,10 @@ class Nodes(Dev):
         answer: dict[str, Any] = json.loads(raw) if raw else {}
         return answer
 
-    def make_token(self) -> None:
-        """An ordinary token may use the mount secret/."""
-        self.root("PUT", "sys/policies/acl/bench", {"policy": POLICY})
-        made = self.root("POST", "auth/token/create", {"policies": ["bench"], "ttl": "24h"})
+    def make_token(self, name: str = "bench", policy: str = POLICY) -> None:
+        """An ordinary token may do what the policy says: without one, use the mount secret/."""
+        self.root("PUT", f"sys/policies/acl/{name}", {"policy": policy})
+        made = self.root("POST", "auth/token/create", {"policies": [name], "ttl": "24h"})
         self.token = made["auth"]["client_token"]
 
 

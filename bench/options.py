@@ -9,7 +9,19 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-GROUPS = ("commits", "puts", "gets", "failover", "backup", "memory", "snapshot", "catchup")
+GROUPS = (
+    "commits",
+    "puts",
+    "gets",
+    "logins",
+    "transit",
+    "policies",
+    "failover",
+    "backup",
+    "memory",
+    "snapshot",
+    "catchup",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +32,9 @@ class Sizes:
     yardstick_s: float = 2.0
     writers: tuple[int, ...] = (1, 32, 256)
     connections: tuple[int, ...] = (1, 64)
-    get_rounds: int = 3  # of yardstick and reads in turn; the table has the medians
+    get_rounds: int = 3  # of yardstick and reads, logins or encryptions in turn; the table has the medians
     paths: int = 100_000  # secrets that puts and gets choose among
+    rules: tuple[int, ...] = (10, 100, 1_000)  # of policies
     rounds: int = 20  # of failover
     yardstick_rounds: int = 5
     secrets: int = 300_000  # for memory, snapshot, catch-up
