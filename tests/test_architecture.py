@@ -32,7 +32,7 @@ WORLD_ALLOWED = {
     "node/dev.py": "starts and watches processes",
     "node/tls.py": "self-signed certificates of dev",
 }
-PURE = ("cluster/state", "cluster/keyring", "node/policy", "node/engines")
+PURE = ("cluster/state", "cluster/keyring", "node/identity", "node/policy", "node/engines")
 PURE_EXCEPT = ("cluster/keyring/unsealers",)
 IMPURE = {"os", "time", "random", "secrets", "asyncio", "logging", "socket", "subprocess", "threading"}
 

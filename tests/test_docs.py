@@ -35,7 +35,7 @@ JSON), `-set section.key=value`. An unknown key is an error.
 
 Some keys belong to what is not there yet (see "Not yet" in the README) and have no effect: the sections `trace`
 and `consistency` but for `consistency.read_timeout_ms`, and `node.role`. What would be
-believed to work, such as `seal.type = "transit"`, is refused by the check.
+believed to work, such as `trace.enabled`, is refused by the check.
 
 """
 

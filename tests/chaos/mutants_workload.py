@@ -190,7 +190,7 @@ class AnswersPendingWriteIds(Mutant):
 
 # ---- tokens
 class _JudgesAppliedState(Writing):
-    def _decide(self, view: View, now_ns: int, request: RawRequest) -> Any:
+    def _decide(self, view: View, now_ns: int, request: RawRequest, unopened: Any) -> Any:
         replica = self._member.running
         judge = self._judge
 
@@ -203,7 +203,7 @@ class _JudgesAppliedState(Writing):
 
         self._judge = Stale()  # type: ignore[assignment]
         try:
-            return super()._decide(view, now_ns, request)
+            return super()._decide(view, now_ns, request, unopened)
         finally:
             self._judge = judge
 

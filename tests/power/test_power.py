@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -78,13 +79,20 @@ def test_what_a_killed_run_left_is_removed_and_what_is_in_use_stays(_: str, tmp_
         assert mine.root.is_mount()
 
 
+MOMENTS = ("log", "ballot", "snapshot", "compaction", "cut while starting")
+
+
 @pytest.mark.parametrize("kind", WAYS)
 def test_nothing_reported_is_lost_with_the_power(kind: str, tmp_path: Path) -> None:
     """Log, ballot, snapshots and compaction, at moments nobody chose; the next start is always possible."""
-    counts = cycles.run_ext4(10, 1, tmp_path) if kind == "ext4" else cycles.run_dropping(400, 1)
+    counts: Counter[str] = Counter()
+    for seed in range(1, 4):  # when the power goes depends on the machine: a start may not have been among the moments
+        counts += cycles.run_ext4(10, seed, tmp_path) if kind == "ext4" else cycles.run_dropping(400, seed)
+        if all(counts[what] for what in MOMENTS):
+            break
     print(dict(counts))
 
-    assert min(counts[what] for what in ("log", "ballot", "snapshot", "compaction", "cut while starting")) > 0
+    assert [what for what in MOMENTS if not counts[what]] == []
 
 
 @pytest.mark.parametrize("kind", WAYS)
