@@ -175,6 +175,7 @@ def main(words: Sequence[str]) -> int:
     """Plays everything that was asked for; the exit code."""
     wanted = parse(words)
     folder = wanted.folder or Path(tempfile.mkdtemp(prefix="backup-"))
+    folder.chmod(0o711)  # as root, PostgreSQL runs as somebody else, below it
     folder.mkdir(parents=True, exist_ok=True)
     results = [play(name, scenario, folder) for name, scenario in scenarios(wanted).items()]
     print(f"\n{'scenario':12} {'':6} {'answered':>9} {'lost, each':>10} {'unknown':>8} {'seconds':>9}")
