@@ -9,9 +9,9 @@ Invariants
   P3  a sink that disagrees with what this cluster knows of it is not followed: it is said loudly, and a base begins
   P4  `confirmed` only ever names entries that the sink answered for, durably
   P5  batches do not wait for a base that follows one of them; a base that batches have passed is given up
+  P6  no failure ends it, whatever it is
   P7  the first object that this process seals with a key term carries the keyring's envelope; a base is sealed with
       one key term, or given up
-  P6  no failure ends it, whatever it is
 Source: docs/backup.md; docs/decisions/0009-backups-are-a-chain-of-facts.md.
 """
 
