@@ -41,7 +41,8 @@ LOG_KEEP_ENTRIES = 4_096  # behind a snapshot, for followers that are only a lit
 LOG_KEEP_BYTES = 1 << 28
 LOG_KEPT_MAX = 100_000  # entries for a backup sink that is behind; beyond them, or the bytes above, it gets a new base
 TURN_S = 60.0
-RETRY_S = 5.0
+RETRY_S = 5.0  # a snapshot that did not fit is tried again
+OWED_RETRY_S = 1.0  # if a follower waits for it
 SNAPSHOT_BACKLOG_BYTES_MAX = 8 * 1024 * 1024
 PROPOSALS_MAX = 16_384
 
@@ -242,10 +243,10 @@ class Replica(Applying):
         super().on_snapshot_durable(snapshot_id)
 
     def on_snapshot_refused(self, snapshot_id: bytes, why: str) -> None:
-        """An own snapshot could not be written: it is tried again after a while."""
+        """An own snapshot could not be written: it is tried again after a while, sooner if a follower waits for it."""
         if self._taking is not None and self._taking[0] == snapshot_id:
             self._drop_job()
-            self._take_after_s = self.clock.boot() + RETRY_S
+            self._take_after_s = self.clock.boot() + (OWED_RETRY_S if self._retake else RETRY_S)
         super().on_snapshot_refused(snapshot_id, why)
 
     def cut_log(self) -> None:

@@ -439,6 +439,21 @@ def test_an_own_snapshot_that_finds_no_space_is_tried_again_after_a_while() -> N
     assert (at_once, node.replica.take_snapshot()) == (False, True)
 
 
+def test_a_snapshot_that_a_follower_waits_for_is_tried_again_sooner() -> None:
+    """A second after it found no space: that follower answers no read until then."""
+    node, clock = leader()
+    node.hear("n2", ack(3, durable=2))
+    node.replica.tick()
+    node.replica.retake()
+    node.replica.take_snapshot()
+    assert node.replica._taking is not None
+    node.replica.on_snapshot_refused(node.replica._taking[0], NO_SPACE)
+    at_once = node.replica.take_snapshot()
+    clock.now_s += 1.5
+
+    assert (at_once, node.replica.take_snapshot()) == (False, True)
+
+
 def test_taking_waits_for_a_slow_disk_without_spinning() -> None:
     """One look a turn."""
     node, _ = leader()
