@@ -1,0 +1,143 @@
+"""The command line: list, run, check, report, sim, replay, shrink, env.
+
+Exit codes: 0 everything held, 1 a violation, 2 unknown (nothing could be said, or not of everything), 3 the harness or
+the target failed. What is printed on stdout is for people; `--json` prints one line for programs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import registry, verdict
+from .plan import PlanError, all_named, named
+from .registry import UnknownNameError
+from .runner import RUNS, execute, new_folder
+from .targets.base import TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FAILED = 3
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="scenarios, targets, faults, workloads and checkers")
+    run = commands.add_parser("run", help="run scenarios, check them, write their reports")
+    run.add_argument("scenario", nargs="+", help="names from `list`, or TOML files")
+    run.add_argument("--target", help="local, netns, compose or sim; or URL,URL,URL of a cluster of your own")
+    run.add_argument("--token-file", type=Path, help="of an administrator of that cluster (or STRONGROOM_TOKEN)")
+    run.add_argument("--ca-file", type=Path, help="PEM authorities of that cluster's certificates")
+    run.add_argument("--hook", help="command that breaks and heals that cluster: HOOK inject|heal FAULT NODE…")
+    run.add_argument("--seed", type=int, help="of the first run (default: drawn and printed)")
+    run.add_argument("--runs", type=int, default=1, help="so many, each with the next seed")
+    run.add_argument("--times", type=int, help="how often each fault comes, instead of what the scenario says")
+    run.add_argument("--folder", type=Path, default=Path(RUNS), help=f"where run folders are made (default {RUNS})")
+    run.add_argument("--keep", choices=("all", "failed"), default="all", help="which run folders stay")
+    run.add_argument("--json", action="store_true", help="a line of JSON for each run")
+    check = commands.add_parser("check", help="judge stored runs again")
+    check.add_argument("run", nargs="+", type=Path)
+    report = commands.add_parser("report", help="write report.html and junit.xml of stored runs again")
+    report.add_argument("run", nargs="+", type=Path)
+    report.add_argument("--edn", type=Path, help="and the history in Jepsen's form to this file")
+    replay = commands.add_parser("replay", help="run the plan of a stored run again")
+    replay.add_argument("run", type=Path)
+    replay.add_argument("--folder", type=Path, default=Path(RUNS))
+    shrink = commands.add_parser("shrink", help="find fewer faults with which a stored run still fails")
+    shrink.add_argument("run", type=Path)
+    shrink.add_argument("--tries", type=int, default=3, help="runs of a smaller plan before it counts as held")
+    shrink.add_argument("--folder", type=Path, default=Path(RUNS))
+    commands.add_parser("sim", help="the deterministic simulator; its own options follow", add_help=False)
+    env = commands.add_parser("env", help="what this machine can do; remove what runs left behind")
+    env.add_argument("action", choices=("check", "clean"), nargs="?", default="check")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["sim"]:
+        from .sim.__main__ import main as sim
+
+        sys.argv = ["python -m chaos sim", *given[1:]]
+        return sim()
+    said = _parser().parse_args(given)
+    actions = {
+        "list": _list, "run": _run, "check": _check, "report": _report, "replay": _replay, "shrink": _shrink,
+        "env": _env,
+    }  # fmt: skip
+    try:
+        return actions[said.command](said)
+    except (PlanError, UnknownNameError, TargetError) as error:
+        print(f"chaos: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("chaos: interrupted", file=sys.stderr)
+        return FAILED
+
+
+def _list(_said: argparse.Namespace) -> int:
+    print("scenarios")
+    for scenario in all_named():
+        print(f"  {scenario.name:24} {scenario.about} [{', '.join(scenario.targets)}]")
+    for title, table, make in (
+        ("faults", registry.NEMESES, registry.nemesis),
+        ("workloads", registry.WORKLOADS, registry.workload),
+    ):
+        print(title)
+        for name in sorted(table):
+            print(f"  {name:24} {make(name).about}")
+    print("checkers")
+    for name, verified, not_verified in verdict.described():
+        print(f"  {name:24} {verified} Not: {not_verified}")
+    print("targets\n  " + ", ".join(sorted(registry.TARGETS)))
+    return 0
+
+
+def _run(said: argparse.Namespace) -> int:
+    from .campaign import Request, run_all
+
+    return run_all(Request(
+        [named(name) for name in said.scenario], said.target, said.seed, said.runs, said.times, said.folder, said.keep,
+        said.json, said.token_file, said.ca_file, said.hook,
+    ))  # fmt: skip
+
+
+def _check(said: argparse.Namespace) -> int:
+    codes = [verdict.judge_folder(path, say=print) for path in said.run]
+    return verdict.worst_code(codes)
+
+
+def _report(said: argparse.Namespace) -> int:
+    from .report import write
+
+    for path in said.run:
+        write.all_files(path)
+        print(path / "report.html")
+    if said.edn is not None:
+        write.edn_file(said.run, said.edn)
+    return 0
+
+
+def _replay(said: argparse.Namespace) -> int:
+    plan = verdict.stored_plan(said.run)
+    folder = new_folder(plan, said.folder)
+    execute(plan, folder)
+    return verdict.judge_folder(folder, say=print)
+
+
+def _shrink(said: argparse.Namespace) -> int:
+    from .shrink import shrink
+
+    return shrink(said.run, said.folder, said.tries, print)
+
+
+def _env(said: argparse.Namespace) -> int:
+    from . import env
+
+    return env.clean(print) if said.action == "clean" else env.check(print)
+

@@ -1,0 +1,103 @@
+"""What a run has made outside its folder, written down as it is made: so that it can be removed if the run was killed.
+
+A file strongroom-chaos-<pid>.json in the machine's folder for temporary files names processes (with the time of their
+start, for pids are used again), namespaces, mounts and loop devices. `clean` removes what a ledger names whose owner
+has ended, and nothing else: never by the name of a program, never what does not carry PREFIX.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .targets.base import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KINDS: Final = ("processes", "namespaces", "mounts", "folders")
+COMMAND_S: Final = 20.0
+
+
+def started(pid: int) -> int:
+    """Clock ticks after boot at which that process began, 0 if there is none; zombies are none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])
+
+
+class Ledger:
+    """Of one target."""
+
+    def __init__(self, place: Path | None = None) -> None:
+        own = os.getpid()
+        self._file = (place or Path(tempfile.gettempdir())) / f"{PREFIX}{own}-{id(self):x}.json"
+        self._said: dict[str, Any] = {"owner": [own, started(own)], **{kind: [] for kind in KINDS}}
+
+    def note(self, kind: str, what: str | int) -> None:
+        """It is in the file before it is made, or, a process, at once after it was."""
+        self._said[kind].append([what, started(what)] if isinstance(what, int) else what)
+        if kind == "processes":
+            self._said[kind] = [one for one in self._said[kind] if started(one[0]) == one[1]]
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(json.dumps(self._said), encoding="utf-8")
+        fresh.replace(self._file)
+
+    def close(self) -> None:
+        """Everything named was removed by who made it."""
+        self._file.unlink(missing_ok=True)
+
+
+def clean(say: Callable[[str], None], place: Path | None = None) -> int:
+    """What ended runs left behind is gone; how many things could not be removed."""
+    left = 0
+    for file in sorted((place or Path(tempfile.gettempdir())).glob(f"{PREFIX}*.json")):
+        try:
+            said = json.loads(file.read_text(encoding="utf-8"))
+            owner, since = said["owner"]
+        except (OSError, ValueError, KeyError, TypeError):
+            say(f"{file.name} cannot be read; it is left alone")
+            continue
+        if started(owner) == since:
+            say(f"{file.name}: its run goes on; left alone")
+            continue
+        failed = _removed(said, say)
+        left += failed
+        if not failed:
+            file.unlink(missing_ok=True)
+    return left
+
+
+def _removed(said: dict[str, Any], say: Callable[[str], None]) -> int:
+    failed = 0
+    for pid, since in said.get("processes", ()):
+        if since and started(pid) == since:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            say(f"ended process {pid}")
+    for mount in said.get("mounts", ()):
+        if os.path.ismount(mount):
+            failed += _command(["umount", "-l", mount], say)
+    for name in said.get("namespaces", ()):
+        if str(name).startswith(PREFIX) and Path(f"/run/netns/{name}").exists():
+            failed += _command(["ip", "netns", "del", name], say)
+    for folder in said.get("folders", ()):
+        if Path(folder).name.startswith(PREFIX) and Path(folder).is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+            say(f"removed {folder}")
+    return failed
+
+
+def _command(command: list[str], say: Callable[[str], None]) -> int:
+    asked = subprocess.run(command, capture_output=True, check=False, timeout=COMMAND_S)  # noqa: S603 - ours
+    say(f"{' '.join(command)}: {'done' if asked.returncode == 0 else 'failed'}")
+    return int(asked.returncode != 0)

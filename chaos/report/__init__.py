@@ -1,0 +1,1 @@
+"""Pages and files that people and CI read."""

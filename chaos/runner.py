@@ -1,0 +1,189 @@
+"""One run, from an empty folder to facts that checkers read: start, load, faults, healing, last reads, stop, search.
+
+Everything that is made is unmade in `finally`, on SIGINT and on SIGTERM. Errors of the harness or target are no
+verdict: they are TargetError, and exit code 3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import json
+import platform
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from . import registry
+from .api import Admin
+from .ending import Ending
+from .folder import RunFolder
+from .history import Recorder
+from .load import Load
+from .plan import PlanError
+from .schedule import Schedule
+from .targets.base import TargetError
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .plan import Plan
+    from .targets.base import Target
+
+RUNS: Final = "chaos-runs"
+COMMIT_S: Final = 5.0
+
+
+@dataclass
+class Parts:
+    """What a run works with."""
+
+    plan: Plan
+    folder: RunFolder
+    target: Target
+    say: Callable[[str], None]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def new_folder(plan: Plan, root: Path) -> Path:
+    """An empty folder named by time, scenario and seed."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    name = f"{stamp}-{plan.scenario.name}-{plan.seed}"
+    for number in range(100):
+        path = root / (name if not number else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700, parents=True)
+            return path
+    raise TargetError(f"no new folder could be made in {root}")
+
+
+def execute(plan: Plan, folder: Path, target: Target | None = None, say: Callable[[str], None] = print) -> RunFolder:
+    """The run is over and its folder holds everything checkers need. Raises TargetError."""
+    run = RunFolder(folder)
+    made = target or registry.target(plan.target, folder.resolve(), plan.scenario.cluster)
+    parts = Parts(plan, run, made, say)
+    try:
+        asyncio.run(_until_done(parts))
+    finally:
+        run.write("facts.json", parts.facts)
+    return RunFolder(folder)
+
+
+async def _until_done(parts: Parts) -> None:
+    loop = asyncio.get_running_loop()
+    own = asyncio.current_task()
+    assert own is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+            loop.add_signal_handler(number, own.cancel)
+    try:
+        parts.say(f"starting {len(parts.target.nodes)} nodes ({parts.plan.target})")
+        await asyncio.to_thread(parts.target.start)
+        await _played(parts)
+    except asyncio.CancelledError:
+        raise TargetError("the run was interrupted") from None
+    finally:
+        await asyncio.to_thread(_stopped, parts)
+
+
+def _stopped(parts: Parts) -> None:
+    try:
+        parts.facts["exit_codes"] = parts.target.stop()
+        Ending.search(parts.target, parts.folder.path, parts.facts)
+    finally:
+        parts.target.discard()
+
+
+async def _played(parts: Parts) -> None:
+    plan, target, folder = parts.plan, parts.target, parts.folder
+    urls = {node: target.url(node) for node in target.nodes}
+    admin = Admin(urls, target.token, target.ca_file)
+    run_id = f"{folder.path.name}"
+    workloads = [(registry.workload(name), share) for name, share in plan.scenario.workloads.items()]
+    nemeses = {step.nemesis: registry.nemesis(step.nemesis) for step in plan.steps}
+    for workload, _ in workloads:
+        await asyncio.to_thread(workload.prepare, admin, run_id)
+    parts.facts["write_gap_s"] = {name: one.write_gap_s for name, one in nemeses.items()}
+    folder.write("plan.json", _plan_json(plan, target, {name: one.colour for name, one in nemeses.items()}))
+    with (
+        (folder.path / "history.jsonl").open("w", encoding="utf-8") as lines,
+        (folder.path / "samples.jsonl").open("w", encoding="utf-8") as samples,
+    ):
+        recorder = Recorder(lines)
+        watch = Watch(urls, target.token, target.ca_file, samples, recorder.now_ns)
+        load = Load(
+            urls=urls, token=target.token, ca_file=target.ca_file, recorder=recorder, workloads=workloads,
+            rate_per_s=plan.scenario.rate_per_s, seed=plan.seed,
+        )  # fmt: skip
+        schedule = Schedule(plan, target, nemeses, watch, recorder)
+        watching = asyncio.create_task(watch.run())
+        loading = asyncio.create_task(load.run())
+        try:
+            await _acts(parts, load, schedule, recorder)
+            load.stop()
+            await loading
+            await Ending(parts.plan, target, admin, watch, load, parts.facts).run(schedule.unhealed)
+        finally:
+            for task in (watching, loading):
+                task.cancel()
+            await asyncio.gather(watching, loading, return_exceptions=True)
+            await asyncio.to_thread(schedule.heal_now)
+            parts.facts["skipped"] = schedule.skipped
+            recorder.flush()
+
+
+async def _acts(parts: Parts, load: Load, schedule: Schedule, recorder: Recorder) -> None:
+    plan = parts.plan
+    parts.say(f"warming up for {plan.scenario.warm_up_s:g} s; the whole takes about {plan.length_s:.0f} s")
+    await asyncio.sleep(plan.scenario.warm_up_s)
+    parts.facts["faults_from_ns"] = recorder.now_ns()
+    parts.say(f"{load.acknowledged} operations acknowledged; {len(plan.steps)} faults follow")
+    await schedule.run()
+    await schedule.heal_all()
+    parts.facts["healed_ns"] = recorder.now_ns()
+    parts.say("healed; load goes on for a while")
+    await asyncio.sleep(plan.scenario.cool_down_s)
+    parts.facts["load_ended_ns"] = recorder.now_ns()
+
+
+def _plan_json(plan: Plan, target: Target, colours: dict[str, str]) -> dict[str, Any]:
+    return {
+        **plan.as_json(),
+        "nodes": target.nodes,
+        "colours": colours,
+        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": {"strongroom": _version(), "python": platform.python_version(), "commit": _commit()},
+        "abilities": sorted(target.abilities),
+    }
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("strongroom")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _commit() -> str:
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git there is
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=COMMIT_S,
+            check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return asked.stdout.strip()
+
+
+def plan_of(run: RunFolder) -> dict[str, Any]:
+    """The plan of a stored run. Raises PlanError if the folder has none."""
+    if not run.plan:
+        raise PlanError(f"{run.path} holds no plan.json")
+    found: dict[str, Any] = json.loads(json.dumps(run.plan))
+    return found
