@@ -2,7 +2,8 @@
 
 A shell, and it waits: it runs as an `Errand` (engines/base.py) in threads of its own, never in the loop.
 Invariants
-  R1  https with verification, or plain http to this machine; no other scheme, no redirect, no proxy of the environment
+  R1  https with verification, or plain http to this machine, unless somebody elsewhere names it; no other scheme, no
+      redirect, no proxy of the environment
   R2  an answer is bounded in bytes and in time, connecting and a drop every few seconds included
   R3  what is said of a failure holds neither what was sent nor what came back
 Source: Vault API, "JWT/OIDC", "Kubernetes"; docs/threat-model.md.
@@ -40,6 +41,12 @@ class RemoteError(Exception):
 def is_allowed(url: str) -> bool:
     """Whether the URL may be asked (R1)."""
     return _split(url) is not None
+
+
+def may_follow(url: str, origin: str) -> bool:
+    """Whether the URL, which an answer from `origin` named, may be asked: nobody elsewhere sends us to ourselves."""
+    parts, known = _split(url), _split(origin)
+    return parts is not None and (parts.scheme == "https" or (known is not None and known.scheme == "http"))
 
 
 def check_url(name: str, url: str) -> None:

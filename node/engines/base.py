@@ -126,9 +126,13 @@ class Folding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """Labour that waits for somebody else's answer: it has threads of its own, so that no password waits behind it."""
+    """Labour that waits for somebody else's answer: it has threads of its own, so that no password waits behind it.
+
+    `whom`: for whose sake they are asked, the uuid of a mount; each has a share of the threads.
+    """
 
     run: Callable[[], Any]
+    whom: bytes = b""
 
     def __call__(self) -> Any:
         """What came of it."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAME_BYTES_MAX = 512
+_SIGNS = frozenset("\u212a\u212b\u2126\u03f4")
+"""Kelvin, angstrom, ohm and a second theta: in lower case the letters of others, and no other case of theirs."""
 ENTITY = b"e/"
 GROUP = b"g/"
 
@@ -48,6 +50,8 @@ def check_name(name: str) -> None:
         raise Refusal(400, f"a name is longer than {NAME_BYTES_MAX} bytes")
     if not name.isprintable():  # NUL parts an accessor from a name
         raise Refusal(400, "a name holds characters that cannot be printed")
+    if not _SIGNS.isdisjoint(name):
+        raise Refusal(400, "a name holds a sign that is another letter in lower case")
 
 
 def entity(entity_id: str) -> bytes:

@@ -195,3 +195,71 @@ async def test_what_waits_for_others_holds_up_no_work() -> None:
     finally:
         release.set()
         labourers.close()
+
+
+async def test_whoever_never_answers_keeps_nobody_from_asking_others() -> None:
+    """Neither for their threads, nor for room; but all of them together have a bound."""
+    labourers, release = Labourers(), threading.Event()
+    many = labour.WAITING_MAX
+    try:
+        waiting = [asyncio.ensure_future(labourers.run(Errand(release.wait, b"slow"))) for _ in range(many)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError, match="wait for another server"):
+            await labourers.run(Errand(release.wait, b"slow"))
+        async with asyncio.timeout(10):
+            assert (await labourers.run(Errand(lambda: threading.current_thread().name, b"fast"))).startswith("errand")
+
+        for whom in (b"2", b"3", b"4"):
+            waiting += [asyncio.ensure_future(labourers.run(Errand(release.wait, whom))) for _ in range(many)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError):
+            await labourers.run(Errand(lambda: 7, b"fast"))
+        release.set()
+        assert all(await asyncio.gather(*waiting))
+        assert await labourers.run(Errand(lambda: 7, b"fast")) == 7
+    finally:
+        release.set()
+        labourers.close()
+
+
+async def test_only_so_many_wait_for_one_server_at_once() -> None:
+    """The others take their turn, and each is told what came of its own errand."""
+    labourers, release, begun = Labourers(), threading.Event(), threading.Semaphore(0)
+
+    def ask() -> bool:
+        begun.release()
+        return release.wait()
+
+    try:
+        waiting = [asyncio.ensure_future(labourers.run(Errand(ask, b"slow"))) for _ in range(labour.ERRANDS)]
+        await asyncio.sleep(0)
+        for _ in range(labour.ERRANDS_EACH):
+            assert await asyncio.to_thread(begun.acquire, timeout=10)
+        await labourers.run(Errand(lambda: None, b"fast"))
+        assert not begun.acquire(blocking=False)
+        release.set()
+        assert await asyncio.gather(*waiting) == [True] * labour.ERRANDS
+    finally:
+        release.set()
+        labourers.close()
+
+
+async def test_whose_turn_comes_after_the_end_begins_nothing() -> None:
+    """What runs is not waited for, and what waited behind it is told to go elsewhere."""
+    labourers, release, begun = Labourers(), threading.Event(), threading.Semaphore(0)
+
+    def ask() -> bool:
+        begun.release()
+        return release.wait()
+
+    more = labour.ERRANDS_EACH + 2
+    waiting = [asyncio.ensure_future(labourers.run(Errand(ask, b"slow"))) for _ in range(more)]
+    await asyncio.sleep(0)
+    for _ in range(labour.ERRANDS_EACH):
+        assert await asyncio.to_thread(begun.acquire, timeout=10)
+    labourers.close()
+    release.set()
+    done = await asyncio.gather(*waiting, return_exceptions=True)
+    assert done[: labour.ERRANDS_EACH] == [True] * labour.ERRANDS_EACH
+    assert [type(one) for one in done[labour.ERRANDS_EACH :]] == [OverloadedError] * 2
+    assert not begun.acquire(blocking=False)

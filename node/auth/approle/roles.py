@@ -21,9 +21,10 @@ import msgspec
 from cluster import Draft
 
 from ...engines.base import Context, Plan
-from ...engines.entries import Found, drop, find, names, put
-from ...engines.fields import parameters, to_int
+from ...engines.entries import Found, drop, find, put
+from ...engines.fields import parameters
 from ...request import Answer, RawRequest, Refusal
+from ..role_paths import listed
 from ..typed_fields import to_text
 from . import role_fields, sweeping
 from .role_fields import Part, Role
@@ -86,17 +87,6 @@ def new_uuid(context: Context) -> str:
 def read_list(context: Context, request: RawRequest, _captures: Captures) -> Answer:
     """The names of all roles; 404 without one."""
     return listed(context, request, _FOLDER)
-
-
-def listed(context: Context, request: RawRequest, folder: str) -> Answer:
-    """The names in the folder, behind `after` and at most `limit` of them; 404 where there are none."""
-    given = parameters(request)
-    found = names(
-        context, folder, after=to_text("after", given.get("after")), limit=max(to_int("limit", given.get("limit")), 0)
-    )
-    if not found:
-        raise Refusal(404)
-    return Answer(data={"keys": found})
 
 
 def read_role(context: Context, _request: RawRequest, captures: Captures) -> Answer:

@@ -21,13 +21,14 @@ from ...engines.fields import Given, parameters, to_seconds
 from ...engines.instants import rfc3339
 from ...request import Answer, RawRequest, Refusal
 from .. import networks
+from ..role_paths import listed
 from ..token_params import cidrs
 from ..token_ttl import TTL_S_MAX, mount_ttls_s
 from ..tokens import NS
 from ..typed_fields import to_text
 from . import secret_ids, sweeping
 from .role_fields import Role, to_num_uses
-from .roles import known_role, listed, name_of, new_uuid
+from .roles import known_role, name_of, new_uuid
 from .secret_ids import Place, SecretId
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 Pure: certificates and the cluster's time. The handshake proved that the client holds the key, and nothing else.
 Invariants
   C1  the chain ends at one of the role's own certificates, whatever else the listener, or another role, believes
-  C2  every certificate of it is valid at the cluster's time; every one above the first may sign certificates; the first
-      may prove a client, if it says what it is for
+  C2  every certificate of it is valid at the cluster's time; every one above the first may sign certificates; each,
+      the anchor too, is for clients, if it says what it is for: an authority for servers vouches for no client
 Source: docs/threat-model.md, "Certificate logins"; RFC 5280; Go's crypto/x509, whose rules Vault's are (no name is
 needed in a certificate, other than in cryptography's own rules, which are those of browsers).
 """
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from cryptography.x509.verification import Policy
 
+UNREADABLE = (ValueError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension)
+"""What is raised by certificates of which not all can be read."""
 NS = 1_000_000_000
 DEPTH_MAX = 8
 PRESENTED_MAX = 10  # certificates that a client may send along
@@ -39,7 +41,7 @@ def _may_sign_certificates(_policy: Policy, _certificate: x509.Certificate, says
         raise ValueError("not for certificates")
 
 
-def _may_be_client(_policy: Policy, _certificate: x509.Certificate, says: x509.ExtendedKeyUsage | None) -> None:
+def _may_prove_client(_policy: Policy, _certificate: x509.Certificate, says: x509.ExtendedKeyUsage | None) -> None:
     if says is not None and not is_for_clients(says):
         raise ValueError("not for clients")
 
@@ -48,8 +50,9 @@ _AUTHORITY = (
     ExtensionPolicy.permit_all()
     .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _may_sign)
     .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _may_sign_certificates)
+    .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _may_prove_client)
 )
-_CLIENT = ExtensionPolicy.permit_all().may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _may_be_client)
+_CLIENT = ExtensionPolicy.permit_all().may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _may_prove_client)
 
 
 def is_for_clients(says: x509.ExtendedKeyUsage) -> bool:
@@ -86,14 +89,18 @@ def build(
     client: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], now_ns: int
 ) -> list[x509.Certificate] | None:
     """The chain from the client's certificate to one of the anchors (C1, C2); None: there is none."""
-    if not client or not anchors:
+    try:
+        named = {one.issuer for one in client}
+        if not client or not any(anchor.subject in named or anchor == client[0] for anchor in anchors):
+            return None  # nothing leads there: said before it costs anything
+    except UNREADABLE:
         return None
     policy = PolicyBuilder().store(Store([*anchors])).max_chain_depth(DEPTH_MAX)
     policy = policy.time(dt.datetime.fromtimestamp(now_ns // NS, dt.UTC).replace(tzinfo=None))
     policy = policy.extension_policies(ca_policy=_AUTHORITY, ee_policy=_CLIENT)
     try:
         return policy.build_client_verifier().verify(client[0], [*client[1:]]).chain
-    except (VerificationError, ValueError):
+    except (VerificationError, *UNREADABLE):
         return None
 
 

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from ..globs import fits, fits_one
+from . import chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,10 +28,10 @@ _TEXT_CHARACTERS_MAX = 1_024
 def meets(role: CertRole, certificate: x509.Certificate) -> bool:
     """Whether the certificate is one that the role wants."""
     try:
-        commons = _subject(certificate, NameOID.COMMON_NAME)
+        commons = [one for one in (common_name(certificate),) if one]
         units = _subject(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME)
         dns_names, emails, uris = _names(certificate)
-    except ValueError:
+    except chain.UNREADABLE:
         return False
     return (
         _one(role.allowed_names, [*commons, *dns_names, *emails])
@@ -44,8 +45,8 @@ def meets(role: CertRole, certificate: x509.Certificate) -> bool:
 
 
 def common_name(certificate: x509.Certificate) -> str:
-    """The subject's common name; "" without one."""
-    return next(iter(_subject(certificate, NameOID.COMMON_NAME)), "")
+    """The subject's common name; of several the last, as Go has it: those before it are folders. "" without one."""
+    return next(reversed(_subject(certificate, NameOID.COMMON_NAME)), "")
 
 
 def metadata_of(certificate: x509.Certificate, allowed_oids: Iterable[str]) -> dict[str, str]:
@@ -65,7 +66,7 @@ def key_ids(certificate: x509.Certificate) -> tuple[str, str]:
                 subject = extension.value.digest
             elif isinstance(extension.value, x509.AuthorityKeyIdentifier):
                 authority = extension.value.key_identifier or b""
-    except ValueError:
+    except chain.UNREADABLE:
         return "", ""
     return subject.hex(":"), authority.hex(":")
 
@@ -117,7 +118,7 @@ def _extension(certificate: x509.Certificate, oid: str) -> bytes | None:
     try:
         found = certificate.extensions.get_extension_for_oid(x509.ObjectIdentifier(oid))
         return found.value.public_bytes()
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *chain.UNREADABLE):
         return None
 
 

@@ -16,10 +16,12 @@ from cryptography import x509
 from cluster import Draft
 
 from ...engines.base import Context, Plan
-from ...engines.entries import drop, find, names, put, walk
-from ...engines.fields import parameters, to_int
+from ...engines.entries import Opened, drop, find, put
+from ...engines.fields import parameters
 from ...request import Answer, RawRequest, Refusal
+from ..role_paths import listed
 from ..typed_fields import to_text
+from . import chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,23 +43,20 @@ class Crl(msgspec.Struct, array_like=True):
         return "<Crl>"
 
 
+_OPENED = Opened(Crl, lambda _name, crl: (crl.issuer, frozenset(crl.serials)), folders_max=32)
+"""Logins ask for them in the loop, and a list may be long: each is opened once."""
+
+
 def is_revoked(context: Context, certificates: Iterable[x509.Certificate]) -> bool:
     """Whether one of the certificates is revoked (V1)."""
-    asked = [(one.issuer.public_bytes(), format(one.serial_number, "x")) for one in certificates]
-    for _, found in walk(context, FOLDER, Crl):
-        if any(issuer == found.value.issuer and serial in found.value.serials for issuer, serial in asked):
-            return True
-    return False
+    lists = _OPENED.read(context, FOLDER)
+    asked = [(one.issuer.public_bytes(), format(one.serial_number, "x")) for one in certificates] if lists else []
+    return any(by == issuer and serial in serials for by, serials in lists for issuer, serial in asked)
 
 
 def read_list(context: Context, request: RawRequest, _captures: Captures) -> Answer:
     """The names of all lists; 404 without one."""
-    given = parameters(request)
-    after, limit = to_text("after", given.get("after")), max(to_int("limit", given.get("limit")), 0)
-    found = names(context, FOLDER, after=after, limit=limit)
-    if not found:
-        raise Refusal(404)
-    return Answer(data={"keys": found})
+    return listed(context, request, FOLDER)
 
 
 def read_crl(context: Context, _request: RawRequest, captures: Captures) -> Answer:
@@ -107,5 +106,5 @@ def _parsed(text: str) -> Crl:
                 raise Refusal(400, "a CRL that revokes for other issuers is not supported")
             serials.add(format(revoked.serial_number, "x"))
         return Crl(crl.issuer.public_bytes(), sorted(serials))
-    except ValueError:
+    except chain.UNREADABLE:
         raise Refusal(400, "failed to parse CRL") from None

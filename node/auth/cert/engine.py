@@ -5,14 +5,12 @@ Pure. Source: Vault API, "TLS certificates".
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
-
-from cluster import Table
 
 from ...engines.fields import FieldError, refusal_of
 from ...engines.system.routes import Route, Router, folded
 from ...request import Operation, RawRequest
+from ..role_paths import NAME, PAGE
 from . import config, crls, login, roles
 
 if TYPE_CHECKING:
@@ -22,10 +20,7 @@ if TYPE_CHECKING:
     from .login import Chains
 
 _READ, _LIST, _UPDATE, _DELETE = Operation.READ, Operation.LIST, Operation.UPDATE, Operation.DELETE
-_NAME = r"(?P<name>\w(?:[\w.-]*\w)?)"
-_ROLE = re.compile("certs/" + _NAME)
 _BODIES = frozenset({Operation.CREATE, Operation.UPDATE})
-_PAGE = frozenset({"after", "limit"})
 
 
 class CertEngine(Router):
@@ -51,17 +46,12 @@ class CertEngine(Router):
                     fields=config.FIELDS,
                     help="Configure the method.",
                 ),
-                Route("certs/?", reads={_LIST: roles.read_list}, fields=_PAGE, help="Lists the roles of the mount."),
-                Route(
-                    "certs/" + _NAME,
-                    reads={_READ: roles.read_role},
-                    decisions={_UPDATE: roles.decide_write, _DELETE: roles.decide_delete},
-                    fields=roles.FIELDS,
-                    help="Manage trusted certificates used for authentication.",
+                *roles.ROLES.routes(
+                    "Lists the roles of the mount.", "Manage trusted certificates used for authentication."
                 ),
-                Route("crls/?", reads={_LIST: crls.read_list}, fields=_PAGE, help="Lists the CRLs of the mount."),
+                Route("crls/?", reads={_LIST: crls.read_list}, fields=PAGE, help="Lists the CRLs of the mount."),
                 Route(
-                    "crls/" + _NAME,
+                    "crls/" + NAME,
                     reads={_READ: crls.read_crl},
                     decisions={_UPDATE: crls.decide_write, _DELETE: crls.decide_delete},
                     fields=crls.FIELDS,
@@ -72,12 +62,7 @@ class CertEngine(Router):
 
     def exists(self, context: Context, path: str) -> bool | None:
         """A role that is written is created where there is none."""
-        match = _ROLE.fullmatch(path)
-        if match is None:
-            return None
-        assert context.mount is not None  # the flow gives every engine its mount
-        key = context.mount.uuid + (roles.FOLDER + roles.name_of(match.groupdict())).encode()
-        return context.view.get(Table.ENTRY, key) is not None
+        return roles.ROLES.exists(context, path)
 
     def labour(self, context: Context, request: RawRequest, path: str) -> Callable[[], Chains] | None:
         """Building chains, before a login. Raises Refusal."""

@@ -64,12 +64,10 @@ def labour(context: Context, request: RawRequest) -> Callable[[], Chains]:
 
     def build() -> Chains:
         client = chain.presented(data)
-        chains = {
-            name: built
-            for name, one in found.items()
-            if (built := chain.build(client, chain.from_pem(one.value.certificate), now_ns)) is not None
-        }
-        return Chains(data, _indexes(found), chains)
+        texts = dict.fromkeys(one.value.certificate for one in found.values())  # many roles may trust the same
+        chains = {text: chain.build(client, chain.from_pem(text), now_ns) for text in texts}
+        built = {name: got for name, one in found.items() if (got := chains[one.value.certificate]) is not None}
+        return Chains(data, _indexes(found), built)
 
     return build
 

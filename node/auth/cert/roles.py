@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from cryptography import x509
 
-from cluster import Draft
-
-from ...engines.base import Context, Plan
-from ...engines.entries import Found, drop, find, names, put
-from ...engines.fields import parameters, to_bool, to_int
-from ...request import Answer, RawRequest, Refusal
+from ...engines.fields import to_bool
+from ...request import Refusal
 from .. import token_params
+from ..role_paths import RolePaths
 from ..token_params import TokenParams
 from ..typed_fields import to_names, to_text
 from . import chain, constraints
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...engines.fields import Given
-    from ...engines.system.routes import Captures
 
 FOLDER = "cert/"
 OLD_NAMES = {
@@ -67,57 +63,12 @@ class CertRole(msgspec.Struct, array_like=True):
         return "<CertRole>"
 
 
-def name_of(captures: Captures) -> str:
-    """The role in the path: names are lower-cased."""
-    return captures["name"].lower()
-
-
-def find_role(context: Context, name: str) -> Found[CertRole] | None:
-    """The role, or None."""
-    return find(context, FOLDER + name.lower(), CertRole)
-
-
-def read_list(context: Context, request: RawRequest, _captures: Captures) -> Answer:
-    """The names of all roles; 404 without one."""
-    given = parameters(request)
-    after, limit = to_text("after", given.get("after")), max(to_int("limit", given.get("limit")), 0)
-    found = names(context, FOLDER, after=after, limit=limit)
-    if not found:
-        raise Refusal(404)
-    return Answer(data={"keys": found})
-
-
-def read_role(context: Context, _request: RawRequest, captures: Captures) -> Answer:
-    """The role; 404 without one."""
-    found = find_role(context, name_of(captures))
-    if found is None:
-        raise Refusal(404)
-    role = found.value
+def fields_of(role: CertRole) -> dict[str, Any]:
+    """What is read of a role: all of it, by the names it was given under."""
     data: dict[str, Any] = {name: getattr(role, name) for name in ("certificate", "display_name", *_LISTS)}
     data |= {**_OCSP, **token_params.shown_params(role.token)}
     data.update({old: data[OLD_NAMES[old]] for old in role.legacy})
-    return Answer(data=data)
-
-
-def decide_write(context: Context, request: RawRequest, captures: Captures) -> Plan:
-    """The role is made, or what is given of it changes."""
-    name = name_of(captures)
-    before = find_role(context, name)
-    role = _changed(CertRole("", name) if before is None else before.value, parameters(request))
-    draft = Draft()
-    if before is None or before.value != role:
-        put(context, draft, FOLDER + name, role, before)
-    return Plan(Answer(), draft)
-
-
-def decide_delete(context: Context, _request: RawRequest, captures: Captures) -> Plan:
-    """The role is gone; tokens live on and are not renewed."""
-    name = name_of(captures)
-    found = find_role(context, name)
-    draft = Draft()
-    if found is not None:
-        drop(context, draft, FOLDER + name, found)
-    return Plan(Answer(), draft)
+    return data
 
 
 def _changed(role: CertRole, given: Mapping[str, Given]) -> CertRole:
@@ -154,7 +105,7 @@ def _is_usable(certificate: x509.Certificate) -> bool:
     """An authority's, or one of a client: for clients, if it says what it is for."""
     try:
         said = [extension.value for extension in certificate.extensions]
-    except ValueError:
+    except chain.UNREADABLE:
         return False
     if any(isinstance(one, x509.BasicConstraints) and one.ca for one in said):
         return True
@@ -167,3 +118,9 @@ def _check_ocsp(fields: Mapping[str, Given]) -> None:
             value = to_names(name, fields[name]) if default in ("", []) else to_bool(name, fields[name])
             if value:
                 raise Refusal(400, f"{name} is not supported: revocation is by the lists at crls/")
+
+
+ROLES = RolePaths(
+    CertRole, "certs/", FOLDER, fields=FIELDS, fresh=lambda name: CertRole("", name), changed=_changed, shown=fields_of,
+)  # fmt: skip
+find_role = ROLES.find

@@ -130,10 +130,10 @@ def metadata_of(claims: Mapping[str, Any], role: JwtRole) -> dict[str, str]:
     return found
 
 
-def groups_of(claims: Mapping[str, Any], role: JwtRole) -> list[str] | None:
-    """The groups the token names; None where the role asks for none. Raises Refusal."""
+def groups_of(claims: Mapping[str, Any], role: JwtRole) -> list[str]:
+    """The groups the token names: none where the role does not ask, so that earlier ones are left. Raises Refusal."""
     if not role.groups_claim:
-        return None
+        return []
     value = look(claims, role.groups_claim)
     if value is _ABSENT:
         raise Refusal(400, f'"{role.groups_claim}" claim not found in token')

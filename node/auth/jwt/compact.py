@@ -4,7 +4,8 @@ Pure, and CPU of a tenth of a millisecond: it runs as labour. Invariants
   C1  the algorithm must be one the configuration allows, and one of those the key itself is for: `none`, or a public
       key taken for the secret of an HMAC, opens nothing
   C2  nothing the header points to (`jku`, `x5u`, `jwk`, `x5c`) is looked at, and a critical header is refused
-  C3  what is too long, or is not JSON of a bounded depth, is refused before a signature is looked at
+  C3  what is too long, is not base64 for URLs in each part, or is not JSON of a bounded depth, is refused before a
+      signature is looked at, and before anything of it is sent to anybody
 Source: RFC 7515, RFC 8725; the texts are Vault's.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 TOKEN_BYTES_MAX = 16_384
 HEADER_BYTES_MAX = 4_096
 CANDIDATES_MAX = 20  # keys tried for a token that names none
+_PART = re.compile(r"[A-Za-z0-9_-]*={0,2}")
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -69,6 +72,8 @@ def take_apart(text: str) -> Unproven:
     parts = text.split(".")
     if not text.isascii() or len(parts) != 3:
         raise InvalidTokenError("malformed jwt: compact JWS format must have three parts")
+    if not all(map(_PART.fullmatch, parts)):
+        raise InvalidTokenError("malformed jwt: a part is not base64")
     header = _object(parts[0])
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or not (key_id is None or isinstance(key_id, str)):

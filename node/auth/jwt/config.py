@@ -68,6 +68,11 @@ class JwtConfig(msgspec.Struct, array_like=True):
         return "<JwtConfig>"
 
     @property
+    def issuer(self) -> str:
+        """Whose tokens count: a provider's own, where no other is bound, whoever else has its keys. "": anybody's."""
+        return self.bound_issuer or self.oidc_discovery_url
+
+    @property
     def source(self) -> tuple[str, ...]:
         """What is fetched for it, and whom to believe about that."""
         return (self.oidc_discovery_url, self.oidc_discovery_ca_pem, self.jwks_url, self.jwks_ca_pem)

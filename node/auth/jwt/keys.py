@@ -4,7 +4,8 @@ What parses is pure; `KeyCache` is shared by the loop and the threads that fetch
   K1  only keys for RSA, elliptic curves and Ed25519: a shared secret is never taken for a key, so none can be forged
       from what is public
   K2  a set is remembered for one configuration, as written at one index: another configuration fetches its own
-  K3  an issuer is asked for an unknown key at most every UNKNOWN_S, and after a failure not before FAILED_S
+  K3  an issuer is asked for an unknown key at most every UNKNOWN_S, and after a failure not before FAILED_S have
+      passed since it was known, however long the issuer took to fail
 Source: RFC 7517; Vault API, "JWT/OIDC: configure" (jwks_url, oidc_discovery_url, jwt_validation_pubkeys).
 """
 
@@ -133,8 +134,8 @@ def fetch(config: JwtConfig, now_ns: int) -> KeySet:
     if config.oidc_discovery_url:
         provider = discover(config)
         url = provider.get("jwks_uri")
-        if not isinstance(url, str):
-            raise RemoteError("the provider names no jwks_uri")
+        if not isinstance(url, str) or not remote.may_follow(url, config.oidc_discovery_url):
+            raise RemoteError("the provider names no jwks_uri that may be asked")
         return KeySet(from_set(remote.ask_json(url, config.oidc_discovery_ca_pem)), now_ns, provider)
     if config.jwks_url:
         return KeySet(from_set(remote.ask_json(config.jwks_url, config.jwks_ca_pem)), now_ns)
@@ -163,10 +164,12 @@ class KeyCache:
         self._sets: OrderedDict[Place, KeySet] = OrderedDict()
         self._failed: OrderedDict[Place, tuple[int, str]] = OrderedDict()
         self._fetching: dict[Place, threading.Lock] = {}
+        self._newest_ns = 0  # of the cluster's times that requests came with: here is no clock
 
     def peek(self, place: Place, key_id: str | None, now_ns: int) -> KeySet | None:
         """What is remembered, if nobody has to be asked."""
         with self._lock:
+            self._newest_ns = max(self._newest_ns, now_ns)
             known = self._sets.get(place)
             return known if known is not None and known.serves(key_id, now_ns) else None
 
@@ -186,7 +189,7 @@ class KeyCache:
                 try:
                     found = fetch(config, now_ns)
                 except RemoteError as error:
-                    self._remember(self._failed, place, (now_ns, str(error)))
+                    self._remember(self._failed, place, (self._newest_ns, str(error)))
                     raise
                 self._remember(self._sets, place, found)
                 return found

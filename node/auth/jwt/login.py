@@ -73,7 +73,7 @@ class LoginPath:
                 return Proof(place, token.text, {}, f"error fetching keys: {error}")
             return _prove(place, token, found, config)
 
-        return Errand(fetch_and_prove)
+        return Errand(fetch_and_prove, place[0])
 
     def decide(self, context: Context, request: RawRequest, _captures: Captures) -> Plan:
         """A token of ours for whoever holds one that the role accepts."""
@@ -85,7 +85,7 @@ class LoginPath:
         if proof.why:
             raise invalid(proof.why)
         try:
-            claims.check_standard(proof.claims, asked.role, asked.config.value.bound_issuer, now_s(context))
+            claims.check_standard(proof.claims, asked.role, asked.config.value.issuer, now_s(context))
             claims.check_bound(proof.claims, asked.role)
         except InvalidTokenError as error:
             raise invalid(str(error)) from None
@@ -110,7 +110,7 @@ def _ask(context: Context, request: RawRequest) -> _Asked:
     name, role = wanted_role(context, request, config.value)
     if role.role_type != "jwt":
         raise Refusal(400, "role with oidc role_type is not allowed")
-    text = to_text("jwt", given.get("jwt"))
+    text = to_text("jwt", given.get("jwt")).strip()
     if not text:
         raise Refusal(400, "missing token")
     check_address(role, request)

@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cluster import Draft
-
-from ...engines.base import Context, Plan
-from ...engines.entries import Found, drop, find, names, put
-from ...engines.fields import FieldError, parameters, to_bool, to_int, to_object, to_seconds
-from ...request import Answer, RawRequest, Refusal
+from ...engines.fields import FieldError, to_bool, to_object, to_seconds
+from ...request import Refusal
 from .. import token_params
+from ..role_paths import RolePaths
 from ..token_params import TokenParams
 from ..typed_fields import shown, to_names, to_pairs, to_text
 
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...engines.fields import Given
-    from ...engines.system.routes import Captures
 
 FOLDER = "role/"
 OLD_NAMES = {
@@ -73,28 +69,8 @@ class JwtRole(msgspec.Struct, array_like=True):
         return "<JwtRole>"
 
 
-def find_role(context: Context, name: str) -> Found[JwtRole] | None:
-    """The role, or None."""
-    return find(context, FOLDER + name, JwtRole)
-
-
-# ---- paths
-def read_list(context: Context, request: RawRequest, _captures: Captures) -> Answer:
-    """The names of all roles; 404 without one."""
-    given = parameters(request)
-    after, limit = to_text("after", given.get("after")), max(to_int("limit", given.get("limit")), 0)
-    found = names(context, FOLDER, after=after, limit=limit)
-    if not found:
-        raise Refusal(404)
-    return Answer(data={"keys": found})
-
-
-def read_role(context: Context, _request: RawRequest, captures: Captures) -> Answer:
-    """The role; 404 without one."""
-    found = find_role(context, captures["name"])
-    if found is None:
-        raise Refusal(404)
-    role = found.value
+def fields_of(role: JwtRole) -> dict[str, Any]:
+    """What is read of a role: all of it, by the names it was given under."""
     data: dict[str, Any] = {name: getattr(role, name) for name in (*_TEXTS, *_LISTS, *_BOOLS)}
     data |= {name: getattr(role, f"{name}_s") for name in _SECONDS}
     data |= {
@@ -105,27 +81,7 @@ def read_role(context: Context, _request: RawRequest, captures: Captures) -> Ans
         **token_params.shown_params(role.token),
     }
     data.update({old: data[OLD_NAMES[old]] for old in role.legacy})
-    return Answer(data=data)
-
-
-def decide_write(context: Context, request: RawRequest, captures: Captures) -> Plan:
-    """The role is made, or what is given of it changes."""
-    name = captures["name"]
-    before = find_role(context, name)
-    role = changed(JwtRole() if before is None else before.value, parameters(request))
-    draft = Draft()
-    if before is None or before.value != role:
-        put(context, draft, FOLDER + name, role, before)
-    return Plan(Answer(), draft)
-
-
-def decide_delete(context: Context, _request: RawRequest, captures: Captures) -> Plan:
-    """The role is gone; tokens live on and are not renewed."""
-    found = find_role(context, captures["name"])
-    draft = Draft()
-    if found is not None:
-        drop(context, draft, FOLDER + captures["name"], found)
-    return Plan(Answer(), draft)
+    return data
 
 
 # ---- what is given
@@ -187,3 +143,10 @@ def _check(role: JwtRole) -> None:
     bounds = (role.bound_audiences, role.bound_subject, role.bound_claims, role.token.bound_cidrs)
     if role.role_type == "jwt" and not any(bounds):
         raise Refusal(400, "must have at least one bound constraint when creating/updating a role")
+
+
+ROLES = RolePaths(
+    JwtRole, "role/", FOLDER, fields=FIELDS, fresh=lambda _name: JwtRole(),
+    changed=changed, shown=fields_of, folds=False,
+)  # fmt: skip
+find_role = ROLES.find

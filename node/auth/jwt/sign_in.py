@@ -3,7 +3,8 @@
 Pure but for the sign-ins under way, which are in the memory of the leader: who asks for one has proved nothing yet, and
 must not cost a write. With another leader a sign-in begins anew. The code is exchanged in a thread, before `decide`.
 Invariants
-  S1  a sign-in ends once, within TTL_S, at a place that the role allows, and with the nonce of whoever began it
+  S1  a sign-in ends once, within ten minutes (under_way.py), at a place that the role allows, as it is by then, and
+      with the nonce of whoever began it
   S2  state, nonce and the verifier of PKCE are drawn here; the last two never leave before their turn
 Source: OpenID Connect Core 3.1; RFC 7636; Vault API, "JWT/OIDC: OIDC authorization URL"; the texts are Vault's.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections import OrderedDict
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, urlencode, urlsplit, urlunsplit
@@ -30,6 +31,7 @@ from .compact import InvalidTokenError
 from .config import JwtConfig, known, place_of
 from .login import check_address, invalid, login_of, now_s, wanted_role
 from .roles import JwtRole, find_role
+from .under_way import Pending, UnderWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,29 +42,11 @@ if TYPE_CHECKING:
 
 URL_FIELDS = frozenset({"role", "redirect_uri", "client_nonce"})
 CALLBACK_FIELDS = frozenset({"state", "code", "nonce", "client_nonce", "id_token", "error", "error_description"})
-TTL_S = 600
-UNDER_WAY_MAX = 10_000
-NS = 1_000_000_000
 FAILED = "Vault login failed."
 _ALGORITHMS = ("RS256",)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOCAL = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?([/?][!-\[\]-~]*)?")
 _NONCE_CHARACTERS_MAX = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A sign-in that was begun."""
-
-    place: Place
-    role: str
-    redirect_uri: str
-    nonce: str
-    verifier: str
-    client_nonce: str
-    begun_ns: int
-
-    def __repr__(self) -> str:
-        return "<Pending>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +77,7 @@ class SignIn:
 
     def __init__(self, cache: KeyCache) -> None:
         self._cache = cache
-        self._under_way: OrderedDict[tuple[bytes, str], Pending] = OrderedDict()
+        self._under_way = UnderWay()
 
     # ---- to the provider
     def labour_url(self, context: Context, request: RawRequest) -> Callable[[], Provider]:
@@ -104,11 +88,11 @@ class SignIn:
         def ask() -> Provider:
             try:
                 held = self._cache.get(place, config, None, now_ns)
-                return Provider(place, _endpoint(held, "authorization_endpoint"))
+                return Provider(place, endpoint(config, held, "authorization_endpoint"))
             except RemoteError as error:
                 return Provider(place, why=f"error getting provider for login operation: {error}")
 
-        return Errand(ask)
+        return Errand(ask, place[0])
 
     def decide_url(self, context: Context, request: RawRequest, _captures: Captures) -> Plan:
         """The URL a browser is to be sent to; it carries a state that the callback asks for."""
@@ -124,8 +108,12 @@ class SignIn:
         client_nonce = to_text("client_nonce", given.get("client_nonce"))
         if len(client_nonce) > _NONCE_CHARACTERS_MAX:
             raise Refusal(400, f"client_nonce has more than {_NONCE_CHARACTERS_MAX} characters")
-        pending = Pending(place, name, redirect_uri, nonce, verifier, client_nonce, context.now_ns)
-        self._begin(place[0], state, pending)
+        self._under_way.begin(
+            (place[0], state),
+            Pending(
+                place, name, redirect_uri, nonce, verifier, client_nonce, context.now_ns, request.remote_address
+            ),
+        )
         query = {
             "client_id": config.oidc_client_id,
             "code_challenge": _text(hashlib.sha256(verifier.encode()).digest()),
@@ -159,7 +147,7 @@ class SignIn:
                 return Exchanged(place, state, code, {}, str(error))
             return Exchanged(place, state, code, token.claims)
 
-        return Errand(exchange)
+        return Errand(exchange, place[0])
 
     def decide_callback(self, context: Context, request: RawRequest, _captures: Captures) -> Plan:
         """A token for whoever signed in at the provider; the sign-in is over, whatever came of it (S1)."""
@@ -168,7 +156,7 @@ class SignIn:
         is_of_this = isinstance(proof, Exchanged) and (proof.state, proof.code) == (state, code)
         if not is_of_this or proof.place != pending.place:
             raise StaleLabour
-        del self._under_way[pending.place[0], state]
+        self._under_way.end((pending.place[0], state))
         if proof.why:
             raise Refusal(400, f"{FAILED} {proof.why}")
         config, said = found.value, proof.claims
@@ -187,8 +175,8 @@ class SignIn:
         state, code = to_text("state", given.get("state")), to_text("code", given.get("code"))
         found = known(context)
         place = place_of(context, found)
-        pending = self._under_way.get((place[0], state))
-        if pending is None or pending.place != place or context.now_ns - pending.begun_ns > TTL_S * NS:
+        pending = self._under_way.find((place[0], state), context.now_ns)
+        if pending is None or pending.place != place:
             raise Refusal(400, f"{FAILED} Expired or missing OAuth state.")
         nonce = to_text("nonce", given.get("client_nonce") or given.get("nonce"))
         if pending.client_nonce and not hmac.compare_digest(nonce.encode(), pending.client_nonce.encode()):
@@ -198,18 +186,10 @@ class SignIn:
         role = find_role(context, pending.role)
         if role is None or role.value.role_type != "oidc":
             raise Refusal(400, f"{FAILED} Role could not be found")
+        if not _may_come_back(role.value, pending.redirect_uri):
+            raise Refusal(400, f"{FAILED} unauthorized redirect_uri")
         check_address(role.value, request)
         return state, code, pending, found, role.value
-
-    def _begin(self, mount: bytes, state: str, pending: Pending) -> None:
-        under_way = self._under_way
-        while under_way:
-            oldest = next(iter(under_way))
-            is_old = pending.begun_ns - under_way[oldest].begun_ns > TTL_S * NS
-            if not is_old and len(under_way) < UNDER_WAY_MAX:
-                break
-            del under_way[oldest]
-        under_way[mount, state] = pending
 
 
 def _asked(context: Context, request: RawRequest) -> tuple[Found[JwtConfig], str, JwtRole]:
@@ -223,26 +203,37 @@ def _asked(context: Context, request: RawRequest) -> tuple[Found[JwtConfig], str
     redirect_uri = to_text("redirect_uri", parameters(request).get("redirect_uri"))
     if not redirect_uri:
         raise Refusal(400, "missing redirect_uri")
-    if not any(_is_same_place(redirect_uri, one) for one in role.allowed_redirect_uris):
+    if not _may_come_back(role, redirect_uri):
         raise Refusal(400, "unauthorized redirect_uri")
     return found, name, role
 
 
+def _may_come_back(role: JwtRole, uri: str) -> bool:
+    return any(_is_same_place(uri, one) for one in role.allowed_redirect_uris)
+
+
 def _is_same_place(uri: str, allowed: str) -> bool:
-    """The same URI; on this machine, whose listeners take what port is free, at any port (RFC 8252)."""
+    """The same URI; on this machine, whose listeners take what port is free, at any port (RFC 8252).
+
+    What stands between the slashes must be a host and a port to the letter: a browser may read anything else as another
+    host than we do.
+    """
     if uri == allowed:
         return True
     try:
         one, other = urlsplit(uri), urlsplit(allowed)
-        is_local = one.hostname in _LOOPBACK and one.hostname == other.hostname and one.username is None
-        return is_local and urlunsplit(one._replace(netloc="")) == urlunsplit(other._replace(netloc=""))
+        is_local = one.hostname in _LOOPBACK and one.hostname == other.hostname
+        if not is_local or _LOCAL.fullmatch(uri) is None:
+            return False
+        return urlunsplit(one._replace(netloc="")) == urlunsplit(other._replace(netloc=""))
     except ValueError:
         return False
 
 
-def _endpoint(held: KeySet, name: str) -> str:
+def endpoint(config: JwtConfig, held: KeySet, name: str) -> str:
+    """Where the provider says that it does this. Raises RemoteError."""
     url = (held.provider or {}).get(name)
-    if not isinstance(url, str) or not remote.is_allowed(url):
+    if not isinstance(url, str) or not remote.may_follow(url, config.oidc_discovery_url):
         raise RemoteError(f"the provider names no {name} that may be asked")
     return url
 
@@ -262,7 +253,7 @@ def _id_token(config: JwtConfig, held: KeySet, pending: Pending, code: str) -> s
         pair = f"{quote_plus(config.oidc_client_id)}:{quote_plus(config.oidc_client_secret)}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     answer = remote.ask_json(
-        _endpoint(held, "token_endpoint"), config.oidc_discovery_ca_pem,
+        endpoint(config, held, "token_endpoint"), config.oidc_discovery_ca_pem,
         method="POST", body=urlencode(form).encode(), headers=headers,
     )  # fmt: skip
     token = answer.get("id_token")

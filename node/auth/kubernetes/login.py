@@ -68,6 +68,7 @@ def labour(context: Context, request: RawRequest) -> Errand:
     asked = _ask(context, request)
     config, index, audience = asked.config.value, asked.config.read_index, asked.role.audience
     token = compact.take_apart(asked.jwt)
+    assert context.mount is not None  # the flow gives every engine its mount
 
     def ask() -> Reviewed:
         try:
@@ -80,7 +81,7 @@ def labour(context: Context, request: RawRequest) -> Errand:
         except ReviewError as error:
             return Reviewed(index, asked.jwt, audience, None, str(error), error.status)
 
-    return Errand(ask)
+    return Errand(ask, context.mount.uuid)
 
 
 def decide_login(context: Context, request: RawRequest, _captures: Captures) -> Plan:
@@ -127,7 +128,7 @@ def renewal_params(context: Context, record: Token) -> TokenParams:
 def _ask(context: Context, request: RawRequest) -> _Asked:
     """What the request asks for, as far as no review is needed to say no. Raises Refusal."""
     given = parameters(request)
-    name, text = to_text("role", given.get("role")), to_text("jwt", given.get("jwt"))
+    name, text = to_text("role", given.get("role")), to_text("jwt", given.get("jwt")).strip()
     if not name:
         raise Refusal(400, "missing role")
     if not text:

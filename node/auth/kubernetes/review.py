@@ -3,7 +3,9 @@
 A shell; it runs as an `Errand`. Invariants
   V1  only a review that says `authenticated` proves anything, and it names the account; what the token says of itself
       is held against it
-  V2  neither token leaves for anywhere but the configured host
+  V2  where the role names an audience, the review says that it looked for it: a cluster that does not, looked whether
+      the token is for the cluster itself
+  V3  neither token leaves for anywhere but the configured host
 Source: Kubernetes API, TokenReview (authentication.k8s.io/v1); vault-plugin-auth-kubernetes, token_review.go.
 """
 
@@ -77,7 +79,7 @@ def review(config: KubernetesConfig, token: str, audience: str) -> Account:
         spec["audiences"] = [audience]
     body = {"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "spec": spec}
     headers = {
-        "Authorization": f"Bearer {(config.token_reviewer_jwt or token).strip()}",
+        "Authorization": f"Bearer {config.token_reviewer_jwt.strip() or token}",
         "Content-Type": "application/json",
     }
     url = config.kubernetes_host.rstrip("/") + PATH
@@ -105,7 +107,7 @@ def _account(data: bytes, audience: str) -> Account:
     if status.get("authenticated") is not True:
         raise ReviewError("lookup failed: service account jwt not valid")
     audiences = status.get("audiences")
-    if audience and isinstance(audiences, list) and audience not in audiences:
+    if audience and not (isinstance(audiences, list) and audience in audiences):
         raise ReviewError("lookup failed: the review is not for the audience of the role")
     user = status.get("user")
     username = _text(user.get("username")) if isinstance(user, dict) else ""

@@ -1,7 +1,8 @@
 """Roles of a kubernetes mount: which service accounts of which namespaces get what.
 
 Pure. Stored is `role/NAME`; names are lower-cased. Invariant: a role names accounts and namespaces, with `*` for any
-text. What would need to read namespaces (a selector by labels) is refused, not ignored.
+text; a `*` alone, which is all of them, stands beside no name that would make it look narrower. What would need to read
+namespaces (a selector by labels) is refused, not ignored.
 Source: Vault API, "Kubernetes: create/update role"; the texts are Vault's.
 """
 
@@ -11,13 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cluster import Draft
-
-from ...engines.base import Context, Plan
-from ...engines.entries import Found, drop, find, names, put
-from ...engines.fields import parameters, to_int
-from ...request import Answer, RawRequest, Refusal
+from ...request import Refusal
 from .. import token_params
+from ..role_paths import RolePaths
 from ..token_params import TokenParams
 from ..typed_fields import shown, to_names, to_text
 
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...engines.fields import Given
-    from ...engines.system.routes import Captures
 
 FOLDER = "role/"
 OLD_NAMES = {
@@ -52,59 +48,14 @@ class KubernetesRole(msgspec.Struct, array_like=True):
         return "<KubernetesRole>"
 
 
-def name_of(captures: Captures) -> str:
-    """The role in the path: names are lower-cased."""
-    return captures["name"].lower()
-
-
-def find_role(context: Context, name: str) -> Found[KubernetesRole] | None:
-    """The role, or None."""
-    return find(context, FOLDER + name.lower(), KubernetesRole)
-
-
-def read_list(context: Context, request: RawRequest, _captures: Captures) -> Answer:
-    """The names of all roles; 404 without one."""
-    given = parameters(request)
-    after, limit = to_text("after", given.get("after")), max(to_int("limit", given.get("limit")), 0)
-    found = names(context, FOLDER, after=after, limit=limit)
-    if not found:
-        raise Refusal(404)
-    return Answer(data={"keys": found})
-
-
-def read_role(context: Context, _request: RawRequest, captures: Captures) -> Answer:
-    """The role; 404 without one."""
-    found = find_role(context, name_of(captures))
-    if found is None:
-        raise Refusal(404)
-    role = found.value
+def fields_of(role: KubernetesRole) -> dict[str, Any]:
+    """What is read of a role: all of it, by the names it was given under."""
     data: dict[str, Any] = {name: getattr(role, name) for name in (*_LISTS, "alias_name_source")}
     data |= {_SELECTOR: "", **token_params.shown_params(role.token)}
     if role.audience:
         data["audience"] = role.audience
     data.update({old: data[OLD_NAMES[old]] for old in role.legacy})
-    return Answer(data=data)
-
-
-def decide_write(context: Context, request: RawRequest, captures: Captures) -> Plan:
-    """The role is made, or what is given of it changes."""
-    name = name_of(captures)
-    before = find_role(context, name)
-    role = _changed(KubernetesRole() if before is None else before.value, parameters(request))
-    draft = Draft()
-    if before is None or before.value != role:
-        put(context, draft, FOLDER + name, role, before)
-    return Plan(Answer(), draft)
-
-
-def decide_delete(context: Context, _request: RawRequest, captures: Captures) -> Plan:
-    """The role is gone; tokens live on and are not renewed."""
-    name = name_of(captures)
-    found = find_role(context, name)
-    draft = Draft()
-    if found is not None:
-        drop(context, draft, FOLDER + name, found)
-    return Plan(Answer(), draft)
+    return data
 
 
 def _changed(role: KubernetesRole, given: Mapping[str, Given]) -> KubernetesRole:
@@ -115,6 +66,8 @@ def _changed(role: KubernetesRole, given: Mapping[str, Given]) -> KubernetesRole
     for name in _LISTS:
         if name in fields:
             setattr(new, name, to_names(name, fields[name]))
+            if len(getattr(new, name)) > 1 and "*" in getattr(new, name):
+                raise Refusal(400, 'can not mix "*" with values')
     if "audience" in fields:
         new.audience = to_text("audience", fields["audience"])
     if "alias_name_source" in fields:
@@ -127,3 +80,10 @@ def _changed(role: KubernetesRole, given: Mapping[str, Given]) -> KubernetesRole
     if new.alias_name_source not in {BY_UID, BY_NAME}:
         raise Refusal(400, f'unrecognized alias_name_source "{shown(new.alias_name_source)}"')
     return new
+
+
+ROLES = RolePaths(
+    KubernetesRole, "role/", FOLDER, fields=FIELDS, fresh=lambda _name: KubernetesRole(),
+    changed=_changed, shown=fields_of,
+)  # fmt: skip
+find_role = ROLES.find

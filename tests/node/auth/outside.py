@@ -134,11 +134,12 @@ def certify(
     days: tuple[int, int] = (-1, 30),
     key: ec.EllipticCurvePrivateKey | None = None,
     unit: str = "",
+    folder: str = "",
     now: dt.datetime = NOW,
 ) -> Party:
     """A certificate that is valid between these days from now, of nobody or of the issuer."""
     key = key or ec.generate_private_key(ec.SECP256R1())
-    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, one) for one in (folder, name) if one]
     if unit:
         attributes.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
     subject = x509.Name(attributes)

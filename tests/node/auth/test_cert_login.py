@@ -6,9 +6,11 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ObjectIdentifier
 
-from node.auth.cert import chain
+from node.auth.cert import chain, constraints
+from node.auth.cert.roles import CertRole
+from node.engines import entries
 from node.request import StaleLabour
-from tests.node.auth.outside import FOR_CLIENTS, FOR_SERVERS, OutsideWorld, certify, revoke
+from tests.node.auth.outside import FOR_CLIENTS, FOR_SERVERS, OutsideWorld, Party, certify, revoke
 from tests.node.auth.world import make_request
 
 LOGIN = "auth/cert/login"
@@ -28,6 +30,20 @@ ANN = certify("ann", ROOT, extensions=(FOR_CLIENTS, NAMES, TEXT), unit="ops")
 BELOW = certify("below", BETWEEN, extensions=(FOR_CLIENTS,))
 STRANGER = certify("ann", OTHER_ROOT, extensions=(FOR_CLIENTS, NAMES, TEXT), unit="ops")
 ALONE = certify("alone", extensions=(FOR_CLIENTS,))
+SERVERS_ONLY = certify("servers", ROOT, authority=True, extensions=(FOR_SERVERS,))
+CLIENTS_TOO = certify("clients", ROOT, authority=True, extensions=(FOR_CLIENTS,))
+NARROW = certify(
+    "narrow", ROOT, authority=True, extensions=(x509.NameConstraints([x509.DNSName("example.test")], None),)
+)
+
+
+ODD = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, bytes.fromhex("3004a3020500"))  # an X.400 address
+ODD_ONE, ODD_ALONE = certify("odd", ROOT, extensions=(ODD,)), certify("odd", extensions=(ODD,))
+
+
+def named(issuer: Party, dns_name: str) -> bytes:
+    names = x509.SubjectAlternativeName([x509.DNSName(dns_name)])
+    return certify("named", issuer, extensions=(FOR_CLIENTS, names)).der
 
 
 @pytest.fixture
@@ -85,6 +101,15 @@ def test_a_connection_without_a_certificate_is_no_login(world):
         (ROOT, certify("x", ANN).der + ANN.der, NONE),
         (ROOT, ANN.der + OTHER_ROOT.der, "ok"),
         (OTHER_ROOT, ANN.der + OTHER_ROOT.der, NONE),
+        (ROOT, certify("x", CLIENTS_TOO, extensions=(FOR_CLIENTS,)).der + CLIENTS_TOO.der, "ok"),
+        (ROOT, certify("x", SERVERS_ONLY, extensions=(FOR_CLIENTS,)).der + SERVERS_ONLY.der, NONE),
+        (ROOT, certify("x", SERVERS_ONLY).der + SERVERS_ONLY.der, NONE),
+        (CLIENTS_TOO, certify("x", CLIENTS_TOO).der, "ok"),
+        (SERVERS_ONLY, certify("x", SERVERS_ONLY).der, NONE),
+        (ROOT, ODD_ONE.der, NONE),
+        (ROOT, ANN.der + ODD_ONE.der, "ok"),
+        (ROOT, named(NARROW, "web.example.test") + NARROW.der, "ok"),
+        (ROOT, named(NARROW, "web.elsewhere.test") + NARROW.der, NONE),
     ],
 )
 def test_only_a_chain_to_the_anchor_of_the_role_counts(world, trusted, client, expected):
@@ -104,6 +129,20 @@ def test_a_named_role_is_the_only_one_that_is_tried(world):
     assert world.sent_away(LOGIN, {"name": "nobody"}, certificate=ANN.der) == NONE
     assert world.come(LOGIN, {"name": "YOURS"}, certificate=ANN.der).auth
     assert world.come(LOGIN, certificate=ANN.der).auth["metadata"]["cert_name"] == "yours"
+
+
+def test_what_many_roles_trust_is_looked_at_once(world, monkeypatch):
+    """And what nothing of it leads to, not at all: who names no role keeps no thread for each of them."""
+    asked: list[int] = []
+    plain = chain.PolicyBuilder
+    monkeypatch.setattr(chain, "PolicyBuilder", lambda: asked.append(1) or plain())
+    for name in ("a", "b", "c"):
+        role(world, name, ROOT.pem, allowed_common_names="ann" if name == "c" else "bob")
+        role(world, f"other-{name}", OTHER_ROOT.pem)
+    assert world.come(LOGIN, certificate=ANN.der).auth["metadata"]["cert_name"] == "c"
+    assert len(asked) == 1
+    assert world.sent_away(LOGIN, certificate=ALONE.der) == NONE
+    assert len(asked) == 1
 
 
 def test_a_certificate_expires_by_the_time_of_the_cluster(world):
@@ -146,6 +185,31 @@ def test_a_certificate_that_is_its_own_role_has_to_meet_it_too(world):
     assert world.sent_away(LOGIN, certificate=ALONE.der) == expected
 
 
+def test_a_certificate_of_which_not_all_can_be_read_meets_nothing(world):
+    """Nor may a role trust it for itself: its own purposes cannot be told."""
+    text = "nonCA certificates should have TLS client authentication set as an extended key usage"
+    body = {"certificate": ODD_ALONE.pem}
+    assert world.refused("update", "auth/cert/certs/web", body) == (400, text, False)
+    assert not constraints.meets(CertRole(ROOT.pem), ODD_ONE.certificate)
+    assert constraints.meets(CertRole(ROOT.pem), ANN.certificate)
+    assert constraints.key_ids(ODD_ONE.certificate) == ("", "")
+
+
+def test_of_several_common_names_the_last_is_whom_it_names(world):
+    """As directories write them: the first is a folder that everybody is in, and names nobody."""
+    ann, bob, folder = (certify(name, ROOT, folder="Users") for name in ("ann", "bob", "Users"))
+    role(world)
+    first, second = (world.come(LOGIN, certificate=one.der).auth for one in (ann, bob))
+    assert [one["metadata"]["common_name"] for one in (first, second)] == ["ann", "bob"]
+    assert first["entity_id"] != second["entity_id"]
+
+    for field in ("allowed_common_names", "allowed_names"):
+        role(world, **{field: "Users"})
+        assert world.come(LOGIN, certificate=folder.der).auth
+        assert world.sent_away(LOGIN, certificate=ann.der) == NO_CHAIN
+        role(world, **{field: ""})
+
+
 def test_networks_of_the_role_bind_the_login(world):
     """Inside yes, outside no."""
     role(world, token_bound_cidrs="10.0.0.0/8")
@@ -169,6 +233,25 @@ def test_what_is_revoked_lets_nobody_in_until_the_list_goes(world):
 
 
 # ---- renewal
+def test_a_list_is_opened_once_and_its_next_version_counts_at_once(world, monkeypatch):
+    """However many log in, the loop does not take it apart again; what was remembered is of no other version."""
+    opened: list[str] = []
+    plain = entries.find
+    monkeypatch.setattr(entries, "find", lambda context, name, kind: opened.append(name) or plain(context, name, kind))
+    role(world)
+    bob = certify("bob", ROOT, extensions=(FOR_CLIENTS,))
+    serials = ANN.certificate.serial_number, bob.certificate.serial_number
+    world.ask("update", "auth/cert/crls/a", {"crl": revoke(ROOT, serials[1])})
+    for _ in range(3):
+        assert world.come(LOGIN, certificate=ANN.der).auth
+        assert world.sent_away(LOGIN, certificate=bob.der) == NO_CHAIN
+    assert opened.count("crl/a") == 1
+    world.ask("update", "auth/cert/crls/a", {"crl": revoke(ROOT, serials[0])})
+    assert world.sent_away(LOGIN, certificate=ANN.der) == NO_CHAIN
+    assert world.come(LOGIN, certificate=bob.der).auth
+    assert opened.count("crl/a") == 2
+
+
 def test_only_the_certificate_of_the_login_renews(world):
     """Not another valid one, not one with the same key and names, not none at all (CVE-2026-39388)."""
     role(world)

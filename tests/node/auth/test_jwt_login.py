@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from joserfc.jwk import OctKey
 
 from node.auth.jwt import keys
+from node.auth.jwt.config import JwtConfig
+from node.auth.remote import RemoteError
 from node.engines.base import Errand
 from node.request import StaleLabour
 from tests.node.auth.outside import (
@@ -63,6 +66,7 @@ UNEXPECTED = invalid("token signed with unexpected algorithm")
 EXPIRED = invalid("invalid expiration time (exp) claim: token is expired")
 NOT_YET = invalid("invalid not before (nbf) claim: token not yet valid")
 MALFORMED = invalid("malformed jwt: a part is not JSON")
+NOT_BASE64 = invalid("malformed jwt: a part is not base64")
 
 
 def without(*names: str, **others: object) -> dict[str, object]:
@@ -79,6 +83,7 @@ def test_a_token_that_the_role_accepts_gets_one_of_ours(world):
 
     assert auth["metadata"] == {"role": "app", "group": "ops", "deep": "7"}
     assert (auth["policies"], auth["lease_duration"], record.display_name) == (["default", "p"], 3600, "jwt-ann")
+    assert log_in(world, f" {token}\n")["entity_id"] == auth["entity_id"]  # as it stands in a file
     alias = world.data("read", f"identity/entity/id/{auth['entity_id']}")["aliases"][0]
     assert (alias["name"], alias["metadata"]) == ("ann", {"group": "ops", "deep": "7"})
 
@@ -149,7 +154,10 @@ TURNED_AWAY = {
     "objects in objects": (sign(b'{"a":' * 1_500 + b"1" + b"}" * 1_500), MALFORMED),
     "a list": (sign([GOOD]), invalid("malformed jwt: a part is not a JSON object")),
     "not JSON": (f"{HEADER}.{part(b'x')}.{TAG}", MALFORMED),
-    "not base64": (f"{HEADER}.???.{TAG}", MALFORMED),
+    "not base64": (f"{HEADER}.???.{TAG}", NOT_BASE64),
+    "a signature that is not base64": (f"{HEADER}.{BODY}.{TAG}!", NOT_BASE64),
+    "a line in the signature": (f"{HEADER}.{BODY}.{TAG[:9]}\n{TAG[9:]}", NOT_BASE64),
+    "base64 of another kind": (f"{HEADER}.{BODY}.+/{TAG}", NOT_BASE64),
     "two parts": (f"{HEADER}.{BODY}", invalid("malformed jwt: compact JWS format must have three parts")),
     "not ASCII": (f"{HEADER}.{BODY}.\u00e9", invalid("malformed jwt: compact JWS format must have three parts")),
     "no token": ("", (400, "missing token")),
@@ -293,6 +301,21 @@ def test_groups_of_the_token_are_entered_and_left_at_each_login(world):
     assert refused(world, sign({**GOOD, "in": {"groups": [1]}})) == (400, text)
 
 
+def test_a_role_that_names_no_groups_any_more_grants_none(world):
+    """Whoever was in one by an earlier login leaves it at the next; a role that goes on naming them keeps them in."""
+    role(world, groups_claim="groups")
+    role(world, "plain")
+    group(world, "ops")
+    token = sign({**GOOD, "groups": ["ops"]})
+    assert log_in(world, token)["identity_policies"] == ["p-ops"]
+    assert log_in(world, token)["identity_policies"] == ["p-ops"]
+    assert log_in(world, token, role="plain").get("identity_policies") in (None, [])
+
+    assert log_in(world, token)["identity_policies"] == ["p-ops"]
+    role(world, groups_claim="")
+    assert log_in(world, token).get("identity_policies") in (None, [])
+
+
 # ---- labour
 @pytest.mark.parametrize("meanwhile", ["configuration written", "another token", "nothing proved"])
 def test_a_proof_of_something_else_is_made_again(world, meanwhile):
@@ -315,6 +338,23 @@ def test_a_proof_of_something_else_is_made_again(world, meanwhile):
 
 
 # ---- keys that are fetched
+@pytest.mark.parametrize("bound", ["", "https://other.test"])
+def test_a_provider_speaks_for_itself_alone(world, bound):
+    """Its keys may be those of other issuers, too, as with many tenants: a token of theirs is none of this one."""
+
+    def answers(_method, path, *_):
+        if path.startswith("/.well-known/"):
+            return 200, {"issuer": outside.url, "jwks_uri": f"{outside.url}/jwks"}
+        return 200, key_set(RSA)
+
+    with serving(answers) as outside:
+        world.ask("update", "auth/jwt/config", {"oidc_discovery_url": outside.url, "bound_issuer": bound})
+        expected = bound or outside.url
+        assert log_in(world, sign({**GOOD, "iss": expected}))
+        for claims in (GOOD, without("iss"), {**GOOD, "iss": f"{expected}/"}, {**GOOD, "iss": [expected]}):
+            assert refused(world, sign(claims)) == invalid("invalid issuer (iss) claim")
+
+
 def with_keys(world: OutsideWorld, url: str) -> None:
     world.ask("update", "auth/jwt/config", {"jwks_url": f"{url}/jwks", "bound_issuer": "https://issuer.test"})
 
@@ -376,6 +416,38 @@ def test_an_issuer_that_fails_is_not_asked_again_at_once(world):
         state[0] = 200
         world.pass_time(11)
         assert log_in(world, sign(GOOD))
+
+
+def test_an_issuer_that_is_slow_to_fail_is_not_asked_again_at_once_either(monkeypatch):
+    """The pause is counted from when the failure was known; whoever came meanwhile gets it, too."""
+    asked, begun, answer = [], threading.Event(), threading.Event()
+
+    def fetch(_config: object, now_ns: int) -> keys.KeySet:
+        asked.append(now_ns // keys.NS)
+        begun.set()
+        answer.wait(10)
+        raise RemoteError("no answer")
+
+    monkeypatch.setattr(keys, "fetch", fetch)
+    cache, place, outcomes = keys.KeyCache(), (b"mount", 1), []
+
+    def come(at_s: int) -> None:
+        try:
+            cache.get(place, JwtConfig(), "k", at_s * keys.NS)
+        except RemoteError as error:
+            outcomes.append(str(error))
+
+    first = threading.Thread(target=come, args=(0,))
+    first.start()
+    assert begun.wait(10)
+    assert cache.peek(place, "k", 20 * keys.NS) is None
+    answer.set()
+    first.join()
+    for at_s in (12, 20, 29):
+        come(at_s)
+    assert asked == [0]
+    come(30)
+    assert (asked, outcomes) == ([0, 30], ["no answer"] * 5)
 
 
 @pytest.mark.parametrize(

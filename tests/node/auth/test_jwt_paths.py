@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from node.auth import remote
+from node.auth.jwt import keys, sign_in
 from node.auth.jwt.config import JwtConfig
 from node.auth.jwt.roles import JwtRole
+from node.auth.remote import RemoteError
 from node.auth.token_params import TokenParams
 from node.request import StaleLabour
 from tests.node.auth.outside import EC, RSA, OutsideWorld, certify, key_set, public_pem, serving
@@ -206,10 +208,53 @@ def test_a_provider_has_to_be_the_issuer_it_is_called(world):
         text = "error checking oidc discovery URL: the provider says that it is another issuer than oidc_discovery_url"
         assert world.refused("update", CONFIG, body)[:2] == (400, text)
         said |= {"issuer": outside.url, "jwks_uri": "file:///etc/passwd"}
-        text = "error checking oidc discovery URL: the URL is none that may be asked"
+        text = "error checking oidc discovery URL: the provider names no jwks_uri that may be asked"
         assert world.refused("update", CONFIG, body)[:2] == (400, text)
         said["jwks_uri"] = f"{outside.url}/jwks"
         assert world.ask("update", CONFIG, body).empty
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "followed"),
+    [
+        ("https://keys.test/", "https://issuer.test", True),
+        ("https://keys.test/", "http://localhost:1", True),
+        ("http://localhost:1/", "http://127.0.0.1:2", True),
+        ("http://127.0.0.1:8200/v1/sys/seal", "https://issuer.test", False),
+        ("http://localhost/", "HTTPS://issuer.test", False),
+        ("http://keys.test/", "http://localhost:1", False),
+        ("file:///etc/passwd", "http://localhost:1", False),
+    ],
+)
+def test_nobody_elsewhere_sends_this_node_to_itself(url, origin, followed):
+    """What a provider beyond this machine names is asked by https alone."""
+    assert remote.may_follow(url, origin) == followed
+
+
+@pytest.mark.parametrize("name", ["jwks_uri", "token_endpoint"])
+def test_what_a_provider_names_is_followed_by_that_rule(monkeypatch, name):
+    """For the keys, and for where a code is exchanged."""
+    config = JwtConfig(oidc_discovery_url="https://issuer.test")
+    said = {"issuer": "https://issuer.test", name: "https://issuer.test/x"}
+    asked: list[str] = []
+
+    def ask_json(url: str, *_: object, **__: object) -> dict[str, object]:
+        asked.append(url)
+        return {"keys": []} if url.endswith("/x") else said
+
+    monkeypatch.setattr(remote, "ask_json", ask_json)
+
+    def look() -> str:
+        if name == "jwks_uri":
+            keys.fetch(config, 0)
+            return asked[-1]
+        return sign_in.endpoint(config, keys.KeySet((), 0, said), name)
+
+    assert look() == said[name]
+    said[name] = "http://127.0.0.1:8200/x"
+    with pytest.raises(RemoteError):
+        look()
+    assert said[name] not in asked
 
 
 # ---- roles

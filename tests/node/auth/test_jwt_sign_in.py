@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from node.auth.jwt import sign_in
+from node.auth.jwt import under_way
 from node.request import StaleLabour
 from tests.node.auth.outside import NOW_S, RSA, RSA_OTHER, OutsideWorld, key_set, serving, sign, unsigned
 from tests.node.auth.world import make_request
@@ -203,6 +203,11 @@ def test_claims_and_networks_of_the_role_bind_here_too(world, provider):
         ("http://evil.test/oidc/callback", False),
         ("http://localhost.evil.test:8250/oidc/callback", False),
         ("http://[x", False),
+        ("http://localhost:8250.evil.test/oidc/callback", False),
+        ("http://localhost:x@evil.test/oidc/callback", False),
+        ("http://localhost\\.evil.test/oidc/callback", False),
+        ("http://local\nhost:1/oidc/callback", False),
+        ("http://localhost:1/oidc/callb\tack", False),
     ],
 )
 def test_a_browser_comes_back_to_a_place_that_the_role_allows(world, provider, uri, allowed):
@@ -212,6 +217,23 @@ def test_a_browser_comes_back_to_a_place_that_the_role_allows(world, provider, u
         assert world.come(URL, body).data["auth_url"]
     else:
         assert world.sent_away(URL, body) == (400, "unauthorized redirect_uri")
+
+
+def test_an_address_of_this_machine_is_one_for_every_reader(world, provider):
+    """Whatever follows the bracket would be another machine's to whoever reads on."""
+    role(world, allowed_redirect_uris="http://[::1]:8250/cb")
+    assert world.come(URL, {"role": "web", "redirect_uri": "http://[::1]:9/cb"}).data["auth_url"]
+    for uri in ("http://[::1].evil.test/cb", "http://[::1]evil.test:9/cb", "http://x[::1]/cb"):
+        assert world.sent_away(URL, {"role": "web", "redirect_uri": uri}) == (400, "unauthorized redirect_uri")
+
+
+def test_a_place_that_the_role_allows_no_more_ends_no_sign_in(world, provider):
+    """The role counts as it is when the browser comes back."""
+    state = begin(world, provider)["state"]
+    role(world, allowed_redirect_uris="https://store.test/cb")
+    assert failed(world, state) == (400, "Vault login failed. unauthorized redirect_uri")
+    role(world, allowed_redirect_uris=["https://store.test/cb", BACK])
+    assert end(world, state)
 
 
 @pytest.mark.parametrize(
@@ -258,13 +280,47 @@ def test_a_provider_without_a_place_to_sign_in_is_said(world, provider):
 
 def test_sign_ins_that_are_never_ended_are_bounded(world, provider, monkeypatch):
     """The oldest give way; none of them costs a write."""
-    monkeypatch.setattr(sign_in, "UNDER_WAY_MAX", 3)
+    monkeypatch.setattr(under_way, "UNDER_WAY_MAX", 3)
     before = world.state.applied_index
     states = [begin(world, provider)["state"] for _ in range(4)]
     assert world.state.applied_index == before
     assert failed(world, states[0]) == EXPIRED
     provider.claims.pop("nonce")
     assert failed(world, states[1]) == (400, "error validating token: invalid id_token nonce")
+
+
+@pytest.mark.parametrize(
+    ("busy", "other", "driven_out"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "::ffff:192.0.2.1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("2001:db8::1", "2001:db8::2:3:4:5", True),
+        ("", "192.0.2.1", False),
+    ],
+)
+def test_nobody_drives_out_what_others_began(busy, other, driven_out):
+    """However many one address begins; its own oldest give way, and what has ended makes room."""
+    begun = under_way.UnderWay()
+
+    def begin_one(state: str, address: str, at_ns: int = 0) -> None:
+        pending = under_way.Pending((b"m", 1), "web", BACK, "n", "v", "", at_ns, address)
+        begun.begin((b"m", state), pending)
+
+    begin_one("kept", other)
+    for at in range(under_way.EACH_MAX + 1):
+        begin_one(str(at), busy)
+    assert (begun.find((b"m", "kept"), 0) is None) == driven_out
+    assert begun.find((b"m", "0"), 0) is None
+    newest = (b"m", str(under_way.EACH_MAX))
+    assert begun.find(newest, under_way.TTL_S * under_way.NS)
+    assert begun.find(newest, under_way.TTL_S * under_way.NS + 1) is None
+    begin_one("late", other, under_way.TTL_S * under_way.NS + 1)
+    assert len(begun) == 1
+    begun.end((b"m", "late"))
+    begun.end((b"m", "late"))
+    assert (len(begun), begun._by) == (0, {})
 
 
 def test_what_was_exchanged_for_another_code_is_exchanged_again(world, provider):

@@ -95,6 +95,7 @@ def test_the_account_may_be_known_by_its_name_and_review_itself(world, cluster):
     """Where the role and the configuration say so; tokens that stand in a secret are understood, too."""
     world.ask("update", CONFIG, {"kubernetes_host": cluster.outside.url + "/"})
     role(world, alias_name_source="serviceaccount_name", audience="vault")
+    cluster.answer = reviewed(audiences=["vault"])
     auth = world.come(LOGIN, {"role": "app", "jwt": TOKEN}).auth
     _, path, headers, body = cluster.outside.asked[-1]
 
@@ -161,6 +162,9 @@ def test_a_review_for_another_audience_is_none(world, cluster):
     role(world, audience="vault")
     cluster.answer = reviewed(audiences=["https://kubernetes.default.svc"])
     assert refused(world) == (403, "lookup failed: the review is not for the audience of the role")
+    for unsaid in (reviewed(), reviewed(audiences=[]), reviewed(audiences=None), reviewed(audiences="vault")):
+        cluster.answer = unsaid  # it then looked whether the token is for itself
+        assert refused(world) == (403, "lookup failed: the review is not for the audience of the role")
     cluster.answer = reviewed(audiences=["vault"])
     assert world.come(LOGIN, {"role": "app", "jwt": TOKEN}).auth
 
@@ -174,6 +178,8 @@ def test_a_review_for_another_audience_is_none(world, cluster):
         (sign({**SAID, "kubernetes.io": "x"}), (403, "the token is not one of a service account")),
         (sign({**SAID, "exp": NOW_S - 1}), (403, "invalid expiration time (exp) claim: token is expired")),
         (sign({**SAID, "pad": "x" * 16_000}), (403, "the token is longer than 16384 bytes")),
+        (TOKEN + "\r\n\tX: y", (403, "malformed jwt: a part is not base64")),
+        (TOKEN + "\x00", (403, "malformed jwt: a part is not base64")),
     ],
 )
 def test_what_is_no_token_of_an_account_costs_no_review(world, cluster, token, expected):
@@ -292,6 +298,8 @@ NAMED = {"bound_service_account_names": "a", "bound_service_account_namespaces":
             ),
         ),
         ({**NAMED, "alias_name_source": "x"}, 'unrecognized alias_name_source "x"'),
+        ({**NAMED, "bound_service_account_names": "*,a"}, 'can not mix "*" with values'),
+        ({**NAMED, "bound_service_account_namespaces": ["b", "*"]}, 'can not mix "*" with values'),
         (
             {**NAMED, "bound_service_account_namespace_selector": "{}"},
             '"bound_service_account_namespace_selector" is not supported: name the namespaces',

@@ -110,8 +110,11 @@ def test_names_that_may_be_stored(name):
     keys.check_name(name)
 
 
-@pytest.mark.parametrize("name", ["é" * 257, "\x00", "a\tb", "\ud800", "\u200b", "\u202e"])
+@pytest.mark.parametrize(
+    "name",
+    ["é" * 257, "\x00", "a\tb", "\ud800", "\u200b", "\u202e", "steve\u212a", "\u212b", "\u2126", "\u03f4"],
+)
 def test_names_that_may_not(name):
-    """What nobody sees would make two names that look alike."""
+    """What nobody sees would make two names that look alike, or one of two: a sign for kelvin is a k in lower case."""
     with pytest.raises(Refusal):
         keys.check_name(name)
