@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .backup.archive import ForeignSnapshotError
+from .backup.arriving import Arrived, Arriving
 from .backup.backup import Backup, BackupSettings, SinkSettings
 from .backup.chain import RestoreError, Run, newest_gap
 from .backup.copying import Copied, copy, prune
@@ -13,6 +15,7 @@ from .backup.lines import lines, newest
 from .backup.order import Expected, MissingEndError, Order, Report, UnwitnessedError
 from .backup.ports import Policy as BackupPolicy
 from .backup.ports import Standing
+from .backup.read_through import Contents, ReadThrough
 from .backup.recovering import Assessment, Recovering
 from .backup.renew import BATCH_TOKENS_VOID, HELD_DEVICES, RESTORED, Change, Restored, Wish
 from .backup.restore import Point, Progress, Restore, Survey, choose, survey
@@ -73,7 +76,7 @@ from .member import Member, MemberAddress, MemberSettings
 from .migration import migrate_seal
 from .raft.chassis import Timing
 from .rehydrate import Rehydrate
-from .rekeying import Rekeying, TooManyTermsError
+from .rekeying import Rekeying, TooManyTermsError, seal_epoch
 from .seams import Clock, Disk, Random, SystemClock, SystemDisk, SystemRandom
 from .state import records, sweeps, write_ids
 from .state.machine import State
@@ -117,6 +120,8 @@ __all__ = [
     "Accessor",
     "Alias",
     "AlreadyInitialisedError",
+    "Arrived",
+    "Arriving",
     "Assessment",
     "AuditDevice",
     "AuditHead",
@@ -128,6 +133,7 @@ __all__ = [
     "Clock",
     "Config",
     "ConflictError",
+    "Contents",
     "Copied",
     "DamagedError",
     "Disk",
@@ -139,6 +145,7 @@ __all__ = [
     "FencedError",
     "Floor",
     "FolderError",
+    "ForeignSnapshotError",
     "Group",
     "GroupMembers",
     "IdentityName",
@@ -163,6 +170,7 @@ __all__ = [
     "Policy",
     "Progress",
     "Random",
+    "ReadThrough",
     "Record",
     "Recovering",
     "Rehydrate",
@@ -251,6 +259,7 @@ __all__ = [
     "removable",
     "run_init",
     "save_snapshot",
+    "seal_epoch",
     "shares_problem",
     "static_seal",
     "survey",

@@ -8,7 +8,8 @@ Invariants
   Z2  the root key is sealed to one member at a time: one whose link proved the keyring, with the certificate of its
       record, that is in the same life as when the rekey began. Who was opened later, with old keys, gets nothing
   Z3  a rotation or rekey is decided on the keyring in use, which is the applied one: two at a time are one refused
-  Z4  `rekey` returns when the envelope is in the files of a majority: its new shares open the cluster from then on
+  Z4  a rekey that was made before the seal was changed is not applied: it would bring the former seal back
+  Z5  `rekey` returns when the envelope is in the files of a majority: its new shares open the cluster from then on
 Source: docs/threat-model.md, keys; Vault API, sys/rotate and sys/rekey.
 """
 
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .errors import StrongroomError, UnavailableError, UnknownOutcomeError
+from .errors import DamagedError, StrongroomError, UnavailableError, UnknownOutcomeError
 from .keyring.envelope import read_seal
 from .keyring.seal import open_envelope, rotate
 from .keyring.secrecy import Secret, wipe
@@ -51,6 +52,23 @@ TERMS_MAX = 4096
 
 class TooManyTermsError(StrongroomError):
     """The keyring takes no more key terms."""
+
+
+class SealChangedError(StrongroomError):
+    """The keys were made for a seal that is not in force any more."""
+
+
+def seal_epoch(view: View) -> int:
+    """The epoch of the seal that the state has, with what is proposed if the view has it; 0 if its record is none.
+
+    Shares that were checked under an earlier one are those of a root key that is none any more.
+    """
+    found = view.get(Table.KEYRING, KEY)
+    record = None if found is None else records.readable(records.KeyringRecord, found[1])
+    try:
+        return 0 if record is None else read_seal(record.envelope)[1].epoch
+    except DamagedError:
+        return 0
 
 
 class Giving(Secret):
@@ -123,7 +141,8 @@ class Rekeying:
     async def rekey(self, made: NewSeal) -> int:
         """The new root key is in force: old shares open nothing that is stored from the returned index on.
 
-        `made` stays the caller's, and to be wiped. Raises UnavailableError (nothing happened), or as `Member.write`.
+        `made` stays the caller's, and to be wiped. Raises UnavailableError, SealChangedError (nothing happened), or as
+        `Member.write`.
         """
         if self._busy:
             raise UnavailableError("another rekey is being applied")
@@ -142,6 +161,9 @@ class Rekeying:
         if unsealed is None:
             raise UnavailableError("this node was sealed meanwhile")
         self._draft(member.view)
+        seal = read_seal(in_use)[1]
+        if (made.seal.type, made.seal.epoch) != (seal.type, seal.epoch + 1):  # Z4
+            raise SealChangedError("the seal was changed since this rekey began: begin again")
         made.renew(unsealed.keyring, member.random, member.now_ns())
         await self._tell_majority(self._begin_giving(made))
         member.keyrings.keep(made.envelope, open_envelope(bytearray(made.root_key), made.envelope))
@@ -153,7 +175,7 @@ class Rekeying:
             draft.put(Table.KEYRING, KEY, records.KeyringRecord(epoch=made.seal.epoch, envelope=made.envelope))
             return draft, None
 
-        name = hashlib.sha256(made.envelope).digest()
+        name, quorum = hashlib.sha256(made.envelope).digest(), member.running.quorum
         try:
             index, _ = await member.write(decide)
         except UnknownOutcomeError:  # the new shares may be all that opens the cluster: it is worth a look
@@ -162,7 +184,7 @@ class Rekeying:
             index = member.view.applied_index
         if not await member.keyrings.until_used(made.envelope, USED_S):
             log.error("the rekey is committed, and not in use on this node yet")
-        await self._kept_by_majority(name)
+        await self._kept_by_majority(name, quorum)  # also if this node is sealed meanwhile: the shares must be told
         return index
 
     def _begin_giving(self, made: NewSeal) -> Giving:
@@ -265,9 +287,9 @@ class Rekeying:
         return next((sentence for broken, sentence in rules if broken), None)
 
     # ---- what is kept
-    async def _kept_by_majority(self, name: bytes) -> None:
-        """Z4. Where it is not so in time, the log says it: what is committed cannot be refused any more."""
-        quorum, kept = self._member.running.quorum, 1
+    async def _kept_by_majority(self, name: bytes, quorum: int) -> None:
+        """Z5. Where it is not so in time, the log says it: what is committed cannot be refused any more."""
+        kept = 1
         asked = {asyncio.ensure_future(self._keeps(peer, name)) for peer in self._others}
         try:
             while asked and kept < quorum:
@@ -289,4 +311,4 @@ class Rekeying:
         return True
 
 
-__all__ = ["Rekeying", "TooManyTermsError"]
+__all__ = ["Rekeying", "SealChangedError", "TooManyTermsError", "seal_epoch"]

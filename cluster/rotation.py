@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import hmac
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,7 @@ import msgspec
 from . import files
 from .coordinator import read_envelope_answer
 from .errors import DamagedError, StrongroomError, UnavailableError, WrongKeyError
-from .keyring.envelope import key_check, read_seal
+from .keyring.envelope import read_seal
 from .keyring.seal import Unsealed, open_envelope
 from .keyring.unsealers.peers import Asking
 from .links.certs import public_key_sha256
@@ -88,6 +87,7 @@ class Keyrings:
         self.sealed_because = ""
         self.on_rekeyed: Callable[[], None] = lambda: None
         self._worker: asyncio.Task[None] | None = None  # what is coming comes one after the other
+        self._thread: asyncio.Task[None] | None = None  # writes the file, and cannot be stopped
         self._ending: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -129,9 +129,9 @@ class Keyrings:
         """The file holds the envelope that the node is opened with. Raises OSError, WrongKeyError."""
         member = self._member
         kept = files.read_file(member.disk, files.KEYRING) or b""
-        found = next((one for one in (self._newer, kept) if one and _is_key_of(unsealed, one)), None)
-        if found is None:
-            raise WrongKeyError("the root key is not that of an envelope of this node")
+        found = next((one for one in (self._newer, kept) if one and unsealed.opens(one)), None)
+        if found is None:  # also if peers showed another one while this one was being opened
+            raise WrongKeyError("what was opened is not an envelope of this node")
         if found != kept:
             await self._write(found)
         self.in_use, self._newer, self.sealed_because = found, b"", ""
@@ -160,6 +160,7 @@ class Keyrings:
         self._offers.clear()
         self._coming.clear()
         self._missing, self.in_use = b"", b""
+        self._arrived.set()  # nobody waits for what will not come
         if self._member.rekeying is not None:
             self._member.rekeying.forget()
 
@@ -209,7 +210,7 @@ class Keyrings:
         if self._member.unsealed is not None:
             held.append(self._member.unsealed)
         for unsealed in held:
-            if _is_key_of(unsealed, envelope):
+            if unsealed.is_key_of(envelope):
                 return open_envelope(bytearray(unsealed.root_key), envelope)
         return None
 
@@ -218,7 +219,7 @@ class Keyrings:
         if newest is None or not unsealed.keyring.extends(newest.keyring):
             unsealed.wipe()  # Y2
             return
-        if envelope == self._missing:
+        if self._missing and _epoch(self._missing) <= _epoch(envelope):  # a later rekey brings what an earlier one did
             self._missing = b""
             self._arrived.set()
         self._coming.append((envelope, unsealed))
@@ -254,8 +255,13 @@ class Keyrings:
         member.running.wake()
 
     async def _write(self, envelope: bytes) -> None:
+        """One at a time, also after a task that a seal cancelled: its thread goes on, and has not the last word."""
         async with self._writing:
-            await asyncio.to_thread(files.write_file, self._member.disk, files.KEYRING, envelope)
+            if self._thread is not None:
+                await asyncio.wait([self._thread])
+            work = asyncio.to_thread(files.write_file, self._member.disk, files.KEYRING, envelope)
+            self._thread = asyncio.get_running_loop().create_task(work)
+            await asyncio.shield(self._thread)
 
     async def until_used(self, envelope: bytes, timeout_s: float) -> bool:
         """Whether this node seals with the keyring of an applied envelope, or a later one, within the time."""
@@ -377,7 +383,3 @@ def _epoch(envelope: bytes) -> int:
 
 def _name(envelope: bytes) -> bytes:
     return hashlib.sha256(envelope).digest()
-
-
-def _is_key_of(unsealed: Unsealed, envelope: bytes) -> bool:
-    return hmac.compare_digest(key_check(unsealed.root_key), read_seal(envelope)[1].key_check)

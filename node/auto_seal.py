@@ -3,7 +3,9 @@
 A shell: reads the key file, and asks the other vault in a thread. Invariants
   A1  a node that an operator sealed is left alone, also one that is sealed while the other vault is asked
   A2  an outage of the other vault is waited for, for ever, each time a little longer; meanwhile the node says why
-  A3  neither key nor token is in a log or a sentence, and no address is in what is said without a token
+  A3  what would not open the node at its next start is found while it is open, and said: recovery keys may be all that
+      is left then
+  A4  neither key nor token is in a log or a sentence, and no address is in what is said without a token
 Source: Vault, "auto unseal"; docs/runbook.md, "The other vault".
 """
 
@@ -43,7 +45,7 @@ class AutoSeal:
         self._attempts = 0
         self._renew_at_s = 0.0
         self._said = ""
-        self.why = ""  # what the node waits for
+        self.why = ""  # what a sealed node waits for, or what an open one would wait for after its next start
 
     def __repr__(self) -> str:
         return "<AutoSeal>"
@@ -82,23 +84,30 @@ class AutoSeal:
 
     async def step(self) -> float:
         """One attempt, if one is due; seconds until the next."""
-        if not self._may_open():
-            self._attempts, self.why = 0, ""
-            await self._renew()
-            return PERIOD_S
-        member = self._member
         try:
-            await member.keyrings.look_around()
-            if member.seal_config.type != self._seal_type:
-                return PERIOD_S  # a migration is to come: only people open this node
-            unsealed = await self._unsealed(member.envelope)
             if not self._may_open():
-                unsealed.wipe()  # A1
+                self._attempts = 0
+                await self._look_after()
                 return PERIOD_S
-            await member.open_with(unsealed)
+            return await self._attempt()
         except StrongroomError as error:
-            member.keyrings.doubt()
-            return self._failed(error)
+            self._member.keyrings.doubt()
+            return self._failed(str(error))
+        except OSError as error:  # A2 holds for the node's own disk, too
+            return self._failed(f"this node's disk: {error.strerror}")
+
+    async def _attempt(self) -> float:
+        """The node is open, or there is nothing to be tried, or it raises."""
+        member = self._member
+        await member.keyrings.look_around()
+        if member.seal_config.type != self._seal_type:
+            self._attempts, self.why = 0, ""
+            return PERIOD_S  # a migration is to come: only people open this node
+        unsealed = await self._unsealed(member.envelope)
+        if not self._may_open():
+            unsealed.wipe()  # A1
+            return PERIOD_S
+        await member.open_with(unsealed)
         self._attempts, self.why, self._said = 0, "", ""
         return PERIOD_S
 
@@ -112,12 +121,12 @@ class AutoSeal:
             return await asyncio.to_thread(self._transit.unseal, envelope)
         return static_seal.unseal(self._static_key(), envelope)
 
-    def _failed(self, error: StrongroomError) -> float:
+    def _failed(self, error: str) -> float:
         """A2: the pause before the next attempt."""
         self._attempts += 1
         by = "the other vault" if self._seal_type == TRANSIT else "the key file"
-        if str(error) != self._said:
-            self._said = str(error)
+        if error != self._said:
+            self._said = error
             log.error("%s does not open this node: %s", by, error)
         self.why = f"{by} does not open this node ({error}); attempt {self._attempts}, it is tried again"
         if self._seal_type == STATIC:
@@ -125,20 +134,42 @@ class AutoSeal:
         pause_s = min(PAUSE_S_MAX, PERIOD_S * 2.0 ** min(self._attempts - 1, DOUBLINGS_MAX))
         return pause_s * (0.5 + self._member.random.uniform() / 2)
 
-    async def _renew(self) -> None:
-        """The token for the other vault lives on while the node does, if it can be renewed at all."""
+    # ---- while the node is open
+    async def _look_after(self) -> None:
+        """The token for the other vault lives on while the node does, if it can be renewed; and A3."""
+        if self._member.sealed:
+            self.why = ""
+            return
         now_s = self._member.clock.boot()
-        if self._transit is None or self._member.sealed or now_s < self._renew_at_s:
+        if self._transit is None or now_s < self._renew_at_s:
             return
-        self._renew_at_s = now_s + RENEW_S_MAX
-        try:
-            left_s = await asyncio.to_thread(self._transit.renew)
-        except StrongroomError as error:
-            self._renew_at_s = now_s + RENEW_S_MIN
-            log.warning("the token for the other vault of the seal was not renewed: %s", error)
-            return
-        if left_s:
+        self._renew_at_s = now_s + RENEW_S_MIN
+        left_s = await self._renewed(self._transit)
+        if await self._would_open(self._transit) and left_s is not None:
             self._renew_at_s = now_s + min(max(left_s / 3, RENEW_S_MIN), RENEW_S_MAX)
+
+    async def _renewed(self, transit: Transit) -> float | None:
+        """So long the token lives on; None if that did not succeed."""
+        try:
+            return await asyncio.to_thread(transit.renew) or 3 * RENEW_S_MAX
+        except StrongroomError as error:
+            log.warning("the token for the other vault of the seal was not renewed: %s", error)
+            return None
+
+    async def _would_open(self, transit: Transit) -> bool:
+        member, why = self._member, ""
+        try:
+            if member.seal_config.type == TRANSIT:
+                await asyncio.to_thread(transit.check, member.envelope)
+        except (StrongroomError, OSError) as error:
+            said = str(error) if isinstance(error, StrongroomError) else "this node's keyring cannot be read"
+            why = f"the other vault would not open this node at its next start ({said}): see to it before"
+        if member.sealed:
+            return False
+        if why and why != self.why:
+            log.error("%s", why)
+        self.why = why
+        return not why
 
 
 def auto_seal_of(member: Member, config: Config) -> AutoSeal:

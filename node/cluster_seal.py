@@ -50,6 +50,7 @@ class ClusterSeal:
 
     async def propose(self) -> None:
         """The cluster is to be sealed; on the leader. Raises StrongroomError as `Member.write`."""
+        await self._catch_up()  # else it would take its own fact for one that stood before it was opened (K3)
 
         def decide(view: View, now_ns: int) -> tuple[Draft, None]:
             draft = Draft()
@@ -68,13 +69,18 @@ class ClusterSeal:
                 with contextlib.suppress(StrongroomError):  # not caught up, or no longer the leader: again later
                     await self._step()
 
+    async def _catch_up(self) -> None:
+        """What stood before this life of the node is known. Raises StrongroomError."""
+        if self._caught_up:
+            return
+        await self._member.read_barrier()
+        time_ns = self._time_ns()
+        if self._by_shares and time_ns > self._done_ns and not self._caught_up:  # K3
+            self._remember(time_ns)
+        self._caught_up = True
+
     async def _step(self) -> None:
-        if not self._caught_up:
-            await self._member.read_barrier()
-            time_ns = self._time_ns()
-            if self._by_shares and time_ns > self._done_ns:  # K3
-                self._remember(time_ns)
-            self._caught_up = True
+        await self._catch_up()
         self.look()  # each time: a node that could not seal itself tries again
         if self._member.is_leader and 0 < self._time_ns() <= self._done_ns:
             await self._member.propose(self._lift)

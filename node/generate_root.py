@@ -5,6 +5,8 @@ the answer alone has nothing. Invariants
   G1  no token exists before a threshold of shares is given; it is committed before its answer leaves
   G2  wrong shares at the threshold cost all that were given
   G3  cancelled, finished or lost, neither the password nor a share is left in memory
+  G4  shares count for the seal that is in force: one that is changed ends what was begun before, and a token is decided
+      on a state in which it stands
 Source: Vault API, "sys/generate-root".
 """
 
@@ -14,7 +16,7 @@ import base64
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from cluster import Draft, Table, UnsealProgress, View, WrongSharesError, wipe
+from cluster import Draft, Table, UnavailableError, UnsealProgress, View, WrongSharesError, seal_epoch, wipe
 
 from .auth.tokens import new_raw_token, new_secret, root_token_records
 from .rekey import NO_KEY, UPDATE_FIELDS, check_nonce, offer
@@ -42,6 +44,7 @@ class RootDesk:
         self._nonce = ""
         self._otp = bytearray()
         self._given: UnsealProgress | None = None
+        self._epoch = 0  # of the seal that the shares are of
         self._busy = False
         self.on_event: Callable[..., None] = lambda _event, **_details: None
 
@@ -57,6 +60,7 @@ class RootDesk:
 
     def status(self, otp: str = "") -> dict[str, Any]:
         """How far it is; `otp` only in the answer that makes it."""
+        self._drop_outdated()
         started = self._given is not None
         return {
             "nonce": self._nonce,
@@ -73,26 +77,35 @@ class RootDesk:
 
     def begin(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Shares may be given from now on. Raises Refusal."""
-        asked = typed(body, FIELDS)
+        self._drop_outdated()
+        asked, seal = typed(body, FIELDS), self._member.seal_config
         if asked["pgp_key"]:
             raise Refusal(400, "PGP keys are not supported")
-        if not self._member.seal_config.shares:
+        if not seal.shares:
             raise Refusal(400, "no recovery keys were made at init, so none can authorise this")
         otp = asked["otp"]
         if otp and len(otp.encode()) != OTP_LENGTH:
             raise Refusal(400, "OTP string has incorrect length")
-        if self._given is not None:
+        if self._given is not None or self._busy:
             raise Refusal(400, "root generation already in progress")
         random = self._member.random.bytes
         made = "" if otp else (new_secret(random) + new_secret(random))[:OTP_LENGTH]
         self._otp = bytearray((otp or made).encode())
         self._nonce = str(uuid.UUID(bytes=self._member.random.bytes(16), version=4))
-        self._given = UnsealProgress(self._member.seal_config, self._member.random)
+        self._given, self._epoch = UnsealProgress(seal, self._member.random), seal.epoch
         self.on_event("generate-root started")
         return self.status(made)
 
+    def _drop_outdated(self) -> None:
+        """G4."""
+        if self._given is not None and not self._busy and self._member.seal_config.epoch != self._epoch:
+            self.on_event("generate-root cancelled", why="the seal was changed")
+            self.forget()
+
     def cancel(self) -> None:
-        """Nothing is under way."""
+        """Nothing is under way. Raises Refusal while the token is being made."""
+        if self._busy:
+            raise Refusal(503, "the root token is being made", retry_after_s=1)
         if self._given is not None:
             self.on_event("generate-root cancelled")
         self.forget()
@@ -102,19 +115,20 @@ class RootDesk:
         asked = typed(body, UPDATE_FIELDS)
         if not asked["key"]:
             raise Refusal(400, NO_KEY)
-        given = self._given
+        self._drop_outdated()
+        given, epoch = self._given, self._epoch
         if given is None or self._busy:
             raise Refusal(400, "no root generation in progress")
         check_nonce(asked["nonce"], self._nonce, "root generation")
         nonce, otp = self._nonce, bytes(self._otp)
-        root_key = offer(given, asked["key"], "root generation", WRONG, self._heard)
+        root_key = offer(given, asked["key"], "generation", WRONG, self._heard)
         body_of = self.status() | {"otp_length": 0}
         if root_key is None:
             return body_of
         wipe(root_key)
         self._busy = True
         try:
-            token = await self._make_token()
+            token = await self._make_token(epoch)
         finally:
             self._busy = False
             self.forget()
@@ -128,14 +142,16 @@ class RootDesk:
             "encoded_root_token": encoded,
         }
 
-    async def _make_token(self) -> str:
-        """G1."""
+    async def _make_token(self, epoch: int) -> str:
+        """G1, G4. Raises UnavailableError where the seal was changed meanwhile, and as `Member.write`."""
         member = self._member
         sealing = member.values
         assert sealing is not None
         token = new_raw_token(member.random.bytes)
 
-        def decide(_view: View, now_ns: int) -> tuple[Draft, None]:
+        def decide(view: View, now_ns: int) -> tuple[Draft, None]:
+            if seal_epoch(view) != epoch:
+                raise UnavailableError("the seal was changed since the shares were given: begin again")
             draft = Draft()
             for table, key, record in root_token_records(token, sealing, now_ns, member.random.bytes):
                 draft.expect(Table(table), key, 0)

@@ -1,6 +1,7 @@
 """What a node does with keys, wired together: rotation, rekey, generate-root, their paths, and what ends them.
 
-A shell. Invariant: an operation with shares lives as long as this node leads, and no longer.
+A shell. Invariant: an operation with shares lives as long as this node leads, and no longer; a seal or
+stop waits for what is being answered, but not for ever.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from .flow import Flow
     from .seal_desk import SealDesk
 
+ANSWERS_S = 10.0
+LEAVES_S = 0.25  # an answer passes through the node that forwarded its request
+
 
 class KeyDesks:
     """One node's."""
@@ -33,6 +37,8 @@ class KeyDesks:
         self.rotation = KeyRotation(member, self._rekeying)
         self._rekey = RekeyDesk(member, self._rekeying, seal.wrapping)
         self._root = RootDesk(member)
+        self._paths: KeyPaths | None = None
+        seal.before_seal = self.answered
 
     def hear(self, on_event: Callable[..., None]) -> None:
         """Who is told of what happens."""
@@ -41,9 +47,16 @@ class KeyDesks:
 
     def paths(self, flow: Flow, *, rekey_is_open: bool) -> Mapping[str, Handler]:
         """The handlers."""
-        return KeyPaths(
+        self._paths = KeyPaths(
             self._member, flow, self.rotation, self._rekey, self._root, rekey_is_open=rekey_is_open
-        ).handlers
+        )
+        return self._paths.handlers
+
+    async def answered(self) -> None:
+        """Nothing of keys is being answered, or the time for it is over."""
+        if self._paths is not None and self._paths.under_way.any:
+            await self._paths.under_way.none(ANSWERS_S)
+            await asyncio.sleep(LEAVES_S)
 
     def forget(self) -> None:
         """This node leads from now on, or does not any more: what was begun before is over."""

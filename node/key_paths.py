@@ -9,24 +9,30 @@ Invariants
   P1  an open path is served only if `api.unauthenticated_rekey` is on, and not on the locked listener; the leader asks
       its own configuration again
   P2  where it is off, a path answers as if it did not exist, and changes nothing
+  P3  what is done is done by a leader: who is deposed while a request is judged and audited keeps nothing of it
+  P4  a seal or stop waits, for a while, until what is being done is answered: new shares leave before the keys go
 Source: Vault API, "sys/rekey", "sys/generate-root"; OpenBao, "sys/rotate".
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cluster import Member, SealedError
+from cluster import Member, NotLeaderError, SealedError
 
 from .engines.system.routes import unsupported_operation, unsupported_path
 from .rekey import BARRIER, RECOVERY, RekeyDesk
 from .request import Answer, RawRequest, RawResponse, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .flow import Flow
     from .generate_root import RootDesk
     from .rotation import KeyRotation
@@ -34,6 +40,44 @@ if TYPE_CHECKING:
 Handler = Callable[[RawRequest], Awaitable[RawResponse]]
 Do = Callable[[dict[str, Any]], Awaitable["dict[str, Any] | None"]]
 Verbs = Mapping[str, Do]  # method → what is done; None is 204
+
+
+class UnderWay:
+    """How many requests are under way, each from its being allowed until its answer is audited."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[Callable[[], None]]:
+        """What is yielded says that the request is allowed; it is over at the end."""
+        begun = 0
+
+        def begin() -> None:
+            nonlocal begun
+            begun = 1
+            self._count += 1
+            self._none.clear()
+
+        try:
+            yield begin
+        finally:
+            self._count -= begun
+            if not self._count:
+                self._none.set()
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return self._count > 0
+
+    async def none(self, timeout_s: float) -> None:
+        """Returns when there is none, or when the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._none.wait()
 
 
 class KeyPaths:
@@ -53,6 +97,7 @@ class KeyPaths:
         self._flow = flow
         self._rotation = rotation
         self._rekey_is_open = rekey_is_open
+        self.under_way = UnderWay()
         rekeys = {BARRIER: _rekey_verbs(rekey, BARRIER), RECOVERY: _rekey_verbs(rekey, RECOVERY)}
         generate = _root_verbs(root)
         closed: dict[str, tuple[Verbs, bool]] = {
@@ -84,10 +129,13 @@ class KeyPaths:
             act = verbs.get(asked.method)
             if act is None:
                 raise unsupported_operation()
+            self._check_leads()
+            begin()
             data = await act(_object(asked))
             return Answer() if data is None else Answer(data=data, inject=inject)
 
-        return await self._flow.judged(request, do)
+        with self.under_way.counted() as begin:
+            return await self._flow.judged(request, do)
 
     async def _open(self, verbs: Verbs, request: RawRequest) -> RawResponse:
         """P1, P2. What is refused is audited, too."""
@@ -102,16 +150,24 @@ class KeyPaths:
             act = verbs.get(asked.method)
             if act is None:
                 raise Refusal(405)
+            self._check_leads()
+            begin()
             data = await act(_object(asked))
             return Answer() if data is None else Answer(data=data, bare=True)
 
-        return await self._flow.unjudged(request, do)
+        with self.under_way.counted() as begin:
+            return await self._flow.unjudged(request, do)
 
     def _is_elsewhere(self) -> bool:
         """Whether it is the leader's. Raises SealedError."""
         if self._member.sealed:
             raise SealedError
         return not self._member.is_leader
+
+    def _check_leads(self) -> None:
+        """P3. Raises NotLeaderError."""
+        if not self._member.is_leader:
+            raise NotLeaderError(self._member.leader_id)
 
     # ---- single paths
     async def _rotate(self, request: RawRequest) -> RawResponse:
@@ -121,9 +177,12 @@ class KeyPaths:
         async def do(asked: RawRequest) -> Answer:
             if asked.method not in {"POST", "PUT"}:
                 raise unsupported_operation()
+            self._check_leads()
+            begin()
             return await self._rotation.rotate()
 
-        return await self._flow.judged(request, do)
+        with self.under_way.counted() as begin:
+            return await self._flow.judged(request, do)
 
 
 def _rekey_verbs(desk: RekeyDesk, kind: str) -> dict[str, Verbs]:

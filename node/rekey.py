@@ -5,12 +5,15 @@ A shell: the leader's, and lost with its leadership. Shares are in no log, event
       of the new ones came back
   K2  a share counts once; wrong shares at the threshold cost all that were given, and the operation goes on
   K3  cancelled, finished or lost, nothing of it is left in memory
+  K4  shares count for the seal that is in force: one that is changed ends what was begun before
+  K5  new shares that may be in force are told, also with an outcome that nobody knows: they may be all there is
 Where a key file opens the nodes, the shares are called recovery keys; they are shares of the root key all the same.
 Source: Vault API, "sys/rekey", "sys/rekey-recovery-key".
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import uuid
@@ -21,6 +24,7 @@ from cluster import (
     NewSeal,
     StrongroomError,
     UnavailableError,
+    UnknownOutcomeError,
     UnsealProgress,
     WrongSharesError,
     rekey,
@@ -28,13 +32,14 @@ from cluster import (
     wipe,
 )
 
+from .http.render import json_bytes
 from .request import Refusal
 from .seal_bodies import typed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from cluster import Member, Rekeying, Wrap
+    from cluster import Member, Rekeying, SealConfig, Unsealed, Wrap
 
 BARRIER, RECOVERY = "barrier", "recovery"
 
@@ -51,6 +56,9 @@ UPDATE_FIELDS: Mapping[str, tuple[str, Any]] = {
 }
 WRONG = "failed to read root key: failed to decrypt keys from storage: cipher: message authentication failed"
 NO_KEY = "'key' must be specified in request body as JSON"
+NOBODY_KNOWS = (
+    "nobody knows whether the new keys are in force: keep them and the old ones, and see which of them open a node"
+)
 
 
 class RekeyDesk:
@@ -61,6 +69,7 @@ class RekeyDesk:
         self._rekeying = rekeying
         self._wrap = wrap
         self._asked: dict[str, Any] | None = None
+        self._epoch = 0  # of the seal that the given shares are of
         self._nonce = ""
         self._given: UnsealProgress | None = None
         self._made: NewSeal | None = None  # shares are out, and are to come back
@@ -83,8 +92,11 @@ class RekeyDesk:
         self._nonce = self._verification_nonce = ""
 
     def check_kind(self, kind: str) -> None:
-        """Raises Refusal for what the cluster's seal does not have."""
+        """Raises Refusal for what the cluster's seal does not have; what was begun under another one is over (K4)."""
         seal = self._member.seal_config
+        if self._asked is not None and not self._busy and seal.epoch != self._epoch:
+            self.on_event("rekey cancelled", why="the seal was changed")
+            self.forget()
         if kind == RECOVERY and seal.type == "shamir":
             raise Refusal(400, "recovery rekeying not supported")
         if kind == BARRIER and seal.type != "shamir":
@@ -113,6 +125,7 @@ class RekeyDesk:
     def begin(self, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Shares may be given from now on. Raises Refusal."""
         self.check_kind(kind)
+        self._check_idle()
         asked = typed(body, INIT_FIELDS)
         if asked["pgp_keys"]:
             raise Refusal(400, "PGP keys are not supported")
@@ -126,7 +139,8 @@ class RekeyDesk:
         if self._asked is not None:
             raise Refusal(400, "rekey already in progress")
         self._asked, self._nonce = asked, self._new_nonce()
-        self._given = UnsealProgress(self._member.seal_config, self._member.random)
+        seal = self._member.seal_config
+        self._given, self._epoch = UnsealProgress(seal, self._member.random), seal.epoch
         self.on_event("rekey started", shares=asked["secret_shares"], threshold=asked["secret_threshold"])
         return self.status(kind)
 
@@ -146,8 +160,10 @@ class RekeyDesk:
         asked = typed(body, UPDATE_FIELDS)
         if not asked["key"]:
             raise Refusal(400, NO_KEY)
-        if self._asked is None or self._given is None or self._made is not None:
+        if self._asked is None or self._given is None:
             raise Refusal(400, f"no {kind} rekey in progress")
+        if self._made is not None:
+            raise Refusal(400, f'{FINISHED}; nonce for the verification operation is "{self._verification_nonce}"')
         self._check_idle()
         check_nonce(asked["nonce"], self._nonce, "rekey")
         root_key = offer(self._given, asked["key"], "generation", WRONG, self._heard)
@@ -159,12 +175,18 @@ class RekeyDesk:
             self._made, self._verification_nonce = made, self._new_nonce()
             self._back = UnsealProgress(made.seal, self._member.random)
             self.on_event("rekey waits for the new shares to come back")
-            return self._keys(made) | {"verification_nonce": self._verification_nonce}
+            answer = self._keys(made) | {"verification_nonce": self._verification_nonce}
+            made.wipe_shares()  # from now on the root key says which shares come back
+            return answer
         answer = self._keys(made)
         try:
             index = await self._apply(made)
         except UnavailableError:
             raise  # nothing happened: the shares can be given again
+        except UnknownOutcomeError:  # K5
+            self.forget()
+            data = json_bytes(answer | {"complete": False})
+            raise Refusal(504, NOBODY_KNOWS, data=data, applied="unknown") from None
         except BaseException:
             self.forget()
             raise
@@ -174,20 +196,37 @@ class RekeyDesk:
         return answer | {"old_keys_open_backups_before_index": index}
 
     async def _make(self) -> NewSeal:
-        member, asked = self._member, self._asked
+        """A new seal for the one that is in force. Raises UnavailableError, K4 among its reasons."""
+        member, asked, seal = self._member, self._asked, self._member.seal_config
         assert asked is not None
         self._busy = True
         try:
             wrap = await self._wrap()
+            keyring = self._in_force(asked, seal).keyring.copy()  # its own: the one in use may be wiped meanwhile
+            try:  # in a thread: many shares take longer than the others wait for a leader
+                made = await asyncio.to_thread(
+                    rekey, keyring, seal, member.random, member.now_ns(),
+                    shares=asked["secret_shares"], threshold=asked["secret_threshold"], wrap=wrap,
+                )  # fmt: skip
+            finally:
+                keyring.wipe()
         finally:
             self._busy = False
-        unsealed = member.unsealed
+        try:
+            self._in_force(asked, seal)
+        except UnavailableError:
+            made.wipe()
+            raise
+        return made
+
+    def _in_force(self, asked: dict[str, Any], seal: SealConfig) -> Unsealed:
+        """The keys in use, if nothing has changed since. Raises UnavailableError."""
+        unsealed = self._member.unsealed
         if unsealed is None or self._asked is not asked:
             raise UnavailableError("this node was sealed meanwhile, or does not lead any more")
-        return rekey(
-            unsealed.keyring, member.seal_config, member.random, member.now_ns(),
-            shares=asked["secret_shares"], threshold=asked["secret_threshold"], wrap=wrap,
-        )  # fmt: skip
+        if self._member.seal_config != seal:
+            raise UnavailableError("the seal was changed meanwhile: begin again")  # K4
+        return unsealed
 
     async def _apply(self, made: NewSeal) -> int:
         self._busy = True
@@ -280,6 +319,7 @@ class RekeyDesk:
 
 
 NO_VERIFICATION = "no rekey verification in progress"
+FINISHED = "rekey operation already finished; verification must be performed"
 
 
 def check_nonce(given: str, nonce: str, what: str) -> None:

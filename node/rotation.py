@@ -1,7 +1,8 @@
 """Rotation of the key terms: on demand, and by the leader itself when their time is over.
 
 A shell over cluster's Rekeying. Invariants
-  R1  an answered rotation is in use on the node that answers
+  R1  an answered rotation is committed, and in use on the node that answers unless its disk does not take the keyring:
+      the log says that
   R2  the leader alone rotates by itself, and asks the state when; a failure is tried again, not at once
 Source: Vault API, "sys/rotate".
 """

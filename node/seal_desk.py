@@ -41,7 +41,7 @@ from .seal_bodies import INIT_FIELDS, UNSEAL_FIELDS, typed
 from .seal_migration import SealMigration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from cluster import Wrap
@@ -81,6 +81,7 @@ class SealDesk:
         self._busy = False
         self.by_shares = False  # while a threshold of shares opens the node
         self.on_event: Callable[..., None] = lambda _event, **_details: None
+        self.before_seal: Callable[[], Awaitable[None]] = _at_once
         self.active_since_ns = 0
         self.audit_status: Callable[[], list[dict[str, Any]]] = list
 
@@ -204,18 +205,24 @@ class SealDesk:
             raise Refusal(400, "Vault is not initialized")
         await member.keyrings.look_around()  # the cluster may have been rekeyed while this node was down
         if not member.sealed or member.starting:
+            if asked["migrate"] and not member.starting:
+                self.migration.check_open()
             return
         if not member.seal_config.shares:
             raise Refusal(400, "no recovery keys were made at init: this node opens itself, or not at all")
         if self._unsealer is None or not self._unsealer.is_of(member.envelope):
             self._unsealer = ShamirUnsealer(member.envelope, member.random)
-        self.migration.said(migrate=asked["migrate"], first=not self.progress)
+        if asked["migrate"]:
+            self.migration.check()
+        before = self.progress
         try:
             unsealed = self._unsealer.offer(key)
         except (InvalidShareError, WrongKeyError) as error:
             self.on_event("unseal attempt", accepted=False)
             raise Refusal(400, str(error)) from error
         self.on_event("unseal attempt", accepted=True, progress=0 if unsealed is not None else self.progress)
+        if unsealed is not None or self.progress > before:  # one that was given before says nothing new
+            self.migration.said(migrate=asked["migrate"], first=not before)
         if unsealed is not None:
             self._unsealer = None
             self.by_shares = True
@@ -247,7 +254,12 @@ class SealDesk:
         """D3."""
         self._unsealer = None
         self.on_event("seal")
+        await self.before_seal()
         await self._member.seal(by_operator=True)
+
+
+async def _at_once() -> None:
+    return
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -81,9 +81,15 @@ class Keyring(Secret):
         """
         new = _new_term(random, cluster_id or self.cluster_id, now_ns)
         assert new.term_id not in self._terms, "a random id came twice"
-        # Copies: wiping the old keyring must not empty the new one.
+        rotated = self.copy()
+        rotated._terms[new.term_id] = new
+        return rotated
+
+    def copy(self) -> Keyring:
+        """A second keyring with the same keys: each is wiped by itself. Raises SealedError after `wipe`."""
+        self._term(self.active_term_id)
         terms = [KeyTerm(t.term_id, t.cluster_id, t.installed_ns, bytearray(t.key)) for t in self._terms.values()]
-        return Keyring([*terms, new], {number: bytearray(key) for number, key in self._macs.items()})
+        return Keyring(terms, {number: bytearray(key) for number, key in self._macs.items()})
 
     @property
     def active_term_id(self) -> bytes:

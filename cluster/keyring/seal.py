@@ -18,10 +18,10 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cluster.errors import StrongroomError, WrongKeyError
+from cluster.errors import DamagedError, StrongroomError, WrongKeyError
 
 from . import shamir
-from .envelope import SealConfig, key_check, open_keyring, seal_keyring
+from .envelope import SealConfig, key_check, open_keyring, read_seal, seal_keyring
 from .keyring import Keyring
 from .purposes import KEY_BYTES, NONCE_BYTES
 from .secrecy import Secret, wipe
@@ -171,6 +171,22 @@ class Unsealed(Secret):
     def __init__(self, root_key: bytearray, keyring: Keyring) -> None:
         self.root_key = root_key
         self.keyring = keyring
+
+    def is_key_of(self, envelope: bytes) -> bool:
+        """Whether the envelope's key check, which stands in the clear, names this root key. Raises DamagedError."""
+        return hmac.compare_digest(key_check(self.root_key), read_seal(envelope)[1].key_check)
+
+    def opens(self, envelope: bytes) -> bool:
+        """Whether this very envelope gives these keys: a migration keeps the key check, and so may a forger."""
+        try:
+            if not self.is_key_of(envelope):
+                return False
+            found = open_envelope(bytearray(self.root_key), envelope)
+        except DamagedError:
+            return False
+        same = found.keyring.term_ids == self.keyring.term_ids
+        found.wipe()
+        return same
 
     def wipe(self) -> None:
         """Neither is in memory any more."""

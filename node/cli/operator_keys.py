@@ -141,9 +141,7 @@ def _give(session: Session, path: str, step: str, key: str | None, nonce: str | 
         session.output.data(reply.body, answer, pairs(answer))
         remark(f"{answer.get('progress', 0)} of {required} keys are given")
         return 2
-    keys = answer.get("keys_base64") or []
-    lines = [f"Key {number}: {one}" for number, one in enumerate(keys, 1)]
-    session.output.data(reply.body, answer, "".join(f"{line}\n" for line in lines))
+    keys = _show_keys(session, reply)
     if answer.get("verification_required") and keys:
         remark("Nothing has changed yet. Give each key to another person, and keep the old ones.")
         remark("next: `strongroom operator rekey -verify`, with the new keys")
@@ -151,6 +149,14 @@ def _give(session: Session, path: str, step: str, key: str | None, nonce: str | 
     at = answer.get("old_keys_open_backups_before_index")
     remark(f"Success! The old keys open only backups of what was stored before index {at}; keep them as long as those.")
     return 0
+
+
+def _show_keys(session: Session, reply: Reply) -> list[str]:
+    """The new keys of the answer are printed."""
+    keys: list[str] = _fields(reply).get("keys_base64") or []
+    text = "".join(f"Key {number}: {one}\n" for number, one in enumerate(keys, 1))
+    session.output.data(reply.body, _fields(reply), text)
+    return keys
 
 
 def _nonce_of(session: Session, path: str, what: str) -> str:
@@ -161,9 +167,13 @@ def _nonce_of(session: Session, path: str, what: str) -> str:
 
 
 def _give_each(session: Session, path: str, key: str | None, nonce: str) -> Reply:
+    def failed(answer: Reply) -> None:  # new keys are told also where nobody knows whether they are in force
+        if _fields(answer).get("keys_base64"):
+            _show_keys(session, answer)
+
     reply: Reply | None = None
     for share in keys_given(key):
-        reply = session.call("PUT", path, body={"key": share, "nonce": nonce})
+        reply = session.call("PUT", path, body={"key": share, "nonce": nonce}, on_failure=failed)
         if _fields(reply).get("complete"):
             break
     if reply is None:

@@ -67,10 +67,12 @@ class Session:
         body: Any = None,
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        on_failure: Callable[[Reply], None] = lambda _reply: None,
     ) -> Reply:
-        """A success, its warnings shown. Raises Refused or OutcomeUnknown for every other answer."""
+        """A success, its warnings shown. Else `on_failure` has the answer, and Refused or OutcomeUnknown is raised."""
         reply = self.ask(method, path, body=body, query=query, headers=headers)
         if not reply.ok:
+            on_failure(reply)
             raise failure(
                 method, path, reply, has_token=bool(self.settings.token), write_id=(headers or {}).get(WRITE_ID_HEADER)
             )

@@ -10,8 +10,9 @@ import pytest
 from cluster import Member, StrongroomError, migrate_seal, read_seal
 from cluster.errors import NotLeaderError, UnavailableError
 from cluster.files import KEYRING, read_file
-from cluster.keyring.seal import open_envelope
-from cluster.rekeying import Rekeying
+from cluster.keyring.envelope import Envelope
+from cluster.keyring.seal import open_envelope, rekey, reseal
+from cluster.rekeying import Rekeying, SealChangedError
 from tests.cluster.members import Members, members, until
 
 
@@ -96,3 +97,67 @@ async def test_what_cannot_be_wrapped_changes_nothing(tmp_path: Path) -> None:
 def open_other(member: Member) -> bytes:
     """An envelope that is not the applied one."""
     return member.envelope[:-1] + bytes([member.envelope[-1] ^ 1])
+
+
+async def test_a_rekey_made_before_a_migration_is_not_applied_after_it(tmp_path: Path) -> None:
+    """It would bring the former type of seal back, at the same seal epoch; one that is made afterwards is applied."""
+    async with members(tmp_path, "fsync", 1) as cluster:
+        leader = await cluster.leads()
+        assert leader.unsealed is not None
+        former = read_seal(leader.envelope)[1]
+        made = rekey(leader.unsealed.keyring, former, leader.random, leader.now_ns(), shares=1, threshold=1)
+        await migrate_seal(leader, "transit", fake)
+        with pytest.raises(SealChangedError, match="begin again"):
+            await Rekeying(leader).rekey(made)
+        assert kept(leader) == ("transit", 2)
+        present = read_seal(leader.envelope)[1]
+        made = rekey(
+            leader.unsealed.keyring, present, leader.random, leader.now_ns(), shares=1, threshold=1, wrap=fake
+        )
+        await Rekeying(leader).rekey(made)
+        assert kept(leader) == ("transit", 3)
+
+
+@pytest.mark.parametrize("shown", ["of a later seal", "that nothing opens"])
+async def test_only_the_envelope_that_was_opened_is_kept(tmp_path: Path, shown: str) -> None:
+    """Not one that a peer showed while another vault was asked: both have the same key check."""
+    async with members(tmp_path, "fsync", 1) as cluster:
+        await cluster.stop("n1")
+        await cluster._start("n1", "boot-1")
+        member = cluster.up["n1"]
+        old = read_file(member.disk, KEYRING)
+        assert old is not None
+        unsealed = open_envelope(bytearray(cluster._root_key), old)
+        seal = read_seal(old)[1]
+        keyring, later = reseal(
+            unsealed.root_key, unsealed.keyring, seal, member.random, 1, seal_type="transit", wrap=fake
+        )
+        keyring.wipe()
+        box = Envelope.decode(later).box
+        member.keyrings._newer = later if shown == "of a later seal" else later.removesuffix(box) + bytes(len(box))
+        await member.open_with(unsealed)
+        assert read_file(member.disk, KEYRING) == old == member.keyrings.in_use
+        await cluster.leads()
+        await cluster.write(2)
+
+
+async def test_all_may_die_between_the_commit_and_their_files(tmp_path: Path) -> None:
+    """The old envelope, which the same shares open, leads to the new one: the entry stands in the log."""
+    async with members(tmp_path, "fsync") as cluster:
+        await cluster.write(3)
+        names = cluster.names
+        before = {name: read_file(cluster.up[name].disk, KEYRING) for name in names}
+        await migrate_seal(await cluster.leads(), "transit", fake)
+        await followed(cluster, ("transit", 2))
+        await cluster.kill(*names)
+        for name in names:
+            (cluster.place(name) / KEYRING).write_bytes(before[name] or b"")
+        for name in names:
+            await cluster._start(name, "boot-1")
+        assert {kept(member) for member in cluster.up.values()} == {("shamir", 1)}
+        for name in names:
+            await cluster._open(name)
+        await cluster.leads()
+        await followed(cluster, ("transit", 2))
+        await cluster.write(3)
+        await cluster.whole()

@@ -8,7 +8,8 @@ Invariants
   V1  what wraps was decrypted again by the other vault before anything is wrapped with it: a token or key that can
       encrypt and not decrypt is found at init, not at the next start
   V2  the token goes to the configured address and nowhere else: no redirection is followed, no proxy is asked
-  V3  no error holds the token, a key, a ciphertext, or a word that the other vault said
+  V3  an answer that comes byte by byte, or without end, is cut off: whoever waits for it is free again
+  V4  no error holds the token, a key, a ciphertext, or a word that the other vault said
 Wrapped root key: format u16 | length u16 | ciphertext as text | what static.py writes with the key inside it.
 Source: Vault API, "transit"; Vault, "transit seal".
 """
@@ -16,11 +17,14 @@ Source: Vault API, "transit"; Vault, "transit seal".
 from __future__ import annotations
 
 import base64
+import contextlib
 import hmac
 import http.client
 import json
+import socket
 import ssl
 import struct
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
@@ -35,9 +39,12 @@ from . import static
 from .static import KeyFile, KeyFileError, SystemKeyFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cluster.seams import Random
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0  # to connect; for the handshake; from the request to the end of its answer
+LEASE_S_MAX = 10 * 365 * 86400
 TOKEN_BYTES_MAX = 4096
 CIPHERTEXT_BYTES_MAX = 4096
 ANSWER_BYTES_MAX = 65536
@@ -96,9 +103,11 @@ class HttpsPost:
         headers = {"X-Vault-Token": token, "X-Vault-Request": "true", "Content-Type": "application/json"}
         connection = self._connection()
         try:
-            connection.request("POST", f"/v1/{path}", body, headers)
-            response = connection.getresponse()
-            return Said(response.status, response.read(ANSWER_BYTES_MAX))
+            connection.connect()
+            with _cut_off(connection.sock):
+                connection.request("POST", f"/v1/{path}", body, headers)
+                response = connection.getresponse()
+                return Said(response.status, response.read(ANSWER_BYTES_MAX))
         except ssl.SSLCertVerificationError:
             raise TransitUnavailableError("its certificate is not trusted: see seal.transit_tls_ca_file") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -117,6 +126,27 @@ class HttpsPost:
             raise TransitUnavailableError("seal.transit_tls_ca_file cannot be used") from None
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+
+
+@contextlib.contextmanager
+def _cut_off(sock: socket.socket) -> Iterator[None]:
+    """V3: who still reads after TIMEOUT_S reads the end. The socket's own timeout begins anew with each byte."""
+    is_cut = threading.Event()
+    timer = threading.Timer(TIMEOUT_S, _end, (sock, is_cut))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if is_cut.is_set():
+            raise TransitUnavailableError("its answer does not come to an end") from None
+
+
+def _end(sock: socket.socket, is_cut: threading.Event) -> None:
+    is_cut.set()
+    with contextlib.suppress(OSError):  # it is closed already
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS, whose state is the reader's
 
 
 class Wrapping(Secret):
@@ -168,26 +198,35 @@ class Transit:
 
     def unseal(self, envelope: bytes) -> Unsealed:
         """Root key and keyring. Raises WrongKeyError, DamagedError, KeyFileError, and the errors of this module."""
+        return open_envelope(self._root_key(envelope), envelope)
+
+    def check(self, envelope: bytes) -> None:
+        """The envelope can be opened with what the other vault gives now. Raises as `unseal`."""
+        wipe(self._root_key(envelope))
+
+    def renew(self) -> int:
+        """The token lives on: so many seconds, 0 if it needs no renewal. Raises KeyFileError, and this module's."""
+        auth = self._answered(self._post(f"auth/token/{RENEW}", self._token(), b"{}"), RENEW).get("auth")
+        duration_s = auth.get("lease_duration") if isinstance(auth, dict) else None
+        if not isinstance(duration_s, int) or isinstance(duration_s, bool):
+            return 0
+        return min(max(duration_s, 0), LEASE_S_MAX)
+
+    # ----
+    def _root_key(self, envelope: bytes) -> bytearray:
+        """The root key, in a buffer that the caller wipes. Raises as `unseal`."""
         _, seal = read_seal(envelope)
         if seal.type != "transit":
             raise WrongKeyError("this cluster is not sealed with another vault's key")
         ciphertext, wrapped = taken_apart(seal.wrapped_root)
         key = self._decrypt(ciphertext)
         try:
-            root_key = static.unwrap(key, wrapped, seal.key_check, seal.epoch)
+            return static.unwrap(key, wrapped, seal.key_check, seal.epoch)
         except WrongKeyError:
             raise WrongKeyError("what the other vault gives does not open this cluster's root key") from None
         finally:
             wipe(key)
-        return open_envelope(root_key, envelope)
 
-    def renew(self) -> int:
-        """The token lives on: so many seconds, 0 if it needs no renewal. Raises KeyFileError, and this module's."""
-        auth = self._answered(self._post(f"auth/token/{RENEW}", self._token(), b"{}"), RENEW).get("auth")
-        duration_s = auth.get("lease_duration") if isinstance(auth, dict) else None
-        return duration_s if isinstance(duration_s, int) and not isinstance(duration_s, bool) and duration_s > 0 else 0
-
-    # ----
     def _check_back(self, ciphertext: str, key: bytearray) -> None:
         """V1."""
         back = self._decrypt(ciphertext)

@@ -13,7 +13,7 @@ import pytest
 from cluster.errors import DamagedError, WrongKeyError
 from cluster.keyring import initialise, read_seal, rekey
 from cluster.keyring.seal import NewSeal, open_envelope, reseal
-from cluster.keyring.unsealers import transit
+from cluster.keyring.unsealers import static, transit
 from cluster.keyring.unsealers.static import FileContent, KeyFileError
 from cluster.keyring.unsealers.transit import (
     Said,
@@ -55,7 +55,7 @@ class Other:
         self.asked: list[tuple[str, str]] = []
         self.bodies: list[bytes] = []
         self.answer: Said | None = None
-        self.verbs = ("encrypt", "decrypt")  # that `answer` stands for
+        self.verbs: tuple[str, ...] = ("encrypt", "decrypt")  # that `answer` stands for
 
     def __call__(self, path: str, token: str, body: bytes) -> Said:
         self.asked.append((path, token))
@@ -128,9 +128,9 @@ def test_a_wrapped_root_key_is_bound_to_its_cluster_and_epoch(moved: dict[str, A
     ciphertext, rest = transit.taken_apart(wrapped)
     key = base64.b64decode(ciphertext.removeprefix("vault:v1:")[::-1])
 
-    assert transit.static.unwrap(key, rest, b"c" * 32, 1) == b"r" * 32
+    assert static.unwrap(key, rest, b"c" * 32, 1) == b"r" * 32
     with pytest.raises(WrongKeyError):
-        transit.static.unwrap(key, rest, **(place | moved))  # type: ignore[arg-type]
+        static.unwrap(key, rest, **(place | moved))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -228,6 +228,24 @@ def test_the_token_is_renewed_and_says_how_long_it_lives() -> None:
     for body in (b'{"auth": null}', b'{"auth": {"lease_duration": true}}', b'{"auth": {"lease_duration": -1}}', b"{}"):
         other.answer = Said(200, body)
         assert vault(other).renew() == 0
+    other.answer = Said(200, b'{"auth": {"lease_duration": 1%s}}' % (b"0" * 4000))
+    assert vault(other).renew() == transit.LEASE_S_MAX
+
+
+def test_a_check_says_whether_it_would_open() -> None:
+    """As `unseal` does, and nothing is opened: a deleted key, one whose version is too old, another key."""
+    other = Other()
+    new = make(vault(other))
+    vault(other).check(new.envelope)
+    for answer, kind in (
+        (Said(400, b""), TransitRefusedError),
+        (Said(404, b""), TransitRefusedError),
+        (Said(503, b""), TransitUnavailableError),
+        (said(plaintext=base64.b64encode(b"k" * 32).decode()), WrongKeyError),
+    ):
+        other.answer = answer
+        with pytest.raises(kind):
+            vault(other).check(new.envelope)
 
 
 def test_rekeys_wrap_anew() -> None:

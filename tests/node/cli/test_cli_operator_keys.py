@@ -96,6 +96,18 @@ def test_a_rekey_with_too_few_keys_is_2(api, run):
     assert "1 of 3 keys" in result.stderr
 
 
+def test_new_keys_of_an_unknown_outcome_are_printed(api, run):
+    """They may be all that opens the cluster; it is no success all the same."""
+    told = {"errors": ["nobody knows"], "data": NEW | {"complete": False}, "applied": "unknown"}
+    api.answers["PUT /v1/sys/rotate/root/update"] = (504, told)
+    result = run("operator", "rekey", "-nonce=n", stdin="share-a\n")
+    api.answers["PUT /v1/sys/rotate/root/update"] = (504, {"errors": ["nobody knows"], "applied": "unknown"})
+    without = run("operator", "rekey", "-nonce=n", stdin="share-a\n")
+
+    assert (result.exit_code, result.stdout, "nobody knows" in result.stderr) == (3, "Key 1: qg==\n", True)
+    assert (without.exit_code, without.stdout) == (3, "")
+
+
 def test_new_keys_come_back_to_be_verified(api, run):
     """First nothing has changed; then it has."""
     api.answers["PUT /v1/sys/rotate/root/update"] = envelope(NEW | {"verification_required": True})
