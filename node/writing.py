@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from cluster import DamagedError, Draft, OverloadedError, StrongroomError, UnknownOutcomeError, View
+from cluster import DamagedError, Draft, OverloadedError, StrongroomError, Table, UnknownOutcomeError, View
 
 from .auth import tokens
 from .auth.token_use import join, use_token
@@ -25,6 +25,8 @@ from .wrapping import goes_to_leader, wrapped
 from .writes import Repetition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cluster import Member
 
     from .audit_desk import AuditDesk
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 
 LABOUR_ATTEMPTS = 3
+CONFIGURATION = ("sys/config/", "sys/quotas/", "sys/audit/")
+"""What changes below these paths is a security event, also where no audit device is left to say so."""
 
 
 class Writing:
@@ -51,6 +55,7 @@ class Writing:
         self._write_ids = write_ids
         self._indexes = indexes
         self._labourers = Labourers()
+        self.on_configured: Callable[[RawRequest, str], None] = lambda _request, _applied: None
 
     def close(self) -> None:
         """No more work is begun in threads."""
@@ -115,6 +120,8 @@ class Writing:
             failure: StrongroomError = error
             if isinstance(decided, Repetition):  # what it repeats may or may not be applied
                 failure = UnknownOutcomeError("leadership was lost while the first write with this id was under way")
+            elif isinstance(failure, UnknownOutcomeError) and _configures(request, decided):
+                self.on_configured(request, "unknown")
             if self._audit.enabled and not await self._audit.response(request, judged, None, failed(failure)):
                 raise AuditFailedError(unknown=isinstance(failure, UnknownOutcomeError)) from error
             raise failure from None
@@ -177,6 +184,8 @@ class Writing:
                     plan = wrapped(context, request, Plan(ask(self._judge, judged, request, view, now_ns)))
                     return join(use, plan.draft), plan
             plan = engine.decide(context, request, routed.path)
+            if plan.answer.auth is not None and is_refused(plan.answer):
+                raise RuntimeError("an engine refuses and gives a token")  # nobody foresaw it: see `broken`
             last_use = judged.token is not None and judged.token.record.num_uses == 1
             leases.grant(context, plan, request.path, last_use=last_use)
             plan = wrapped(context, request, plan)
@@ -201,6 +210,8 @@ class Writing:
             response = done.response
         else:
             assert isinstance(done, Plan)
+            if _configures(request, done):
+                self.on_configured(request, "yes")
             answer = done.answer
             response = respond(request.id, answer)
             if request.path.startswith("sys/audit/"):
@@ -235,6 +246,14 @@ def _help(routed: Routed) -> Answer:
     about = {"title": "Strongroom", "version": "1", "description": "HTTP API"}
     openapi = {"openapi": "3.0.2", "info": about, "paths": {}}
     return Answer(bare=True, data={"help": text, "see_also": None, "openapi": openapi})
+
+
+def _configures(request: RawRequest, done: Any) -> bool:
+    """Whether what was decided changes the configuration; that its write id is remembered is no change."""
+    if not isinstance(done, Plan) or not request.path.startswith(CONFIGURATION):
+        return False
+    draft = done.draft
+    return any(table != Table.WRITE_ID for table, *_ in (*draft.puts, *draft.drops))
 
 
 def is_refused(answer: Answer) -> bool:

@@ -198,7 +198,7 @@ class _Verification:
     def _judge_mac(self, line: Line) -> None:
         if self._mac is None or self._base is None:
             return
-        if self._mac(self._base + line.body) != line.mac:
+        if not hmac.compare_digest(self._mac(self._base + line.body), line.mac):
             self._find(Fault.CHANGED, line.sequence)
 
 

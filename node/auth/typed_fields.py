@@ -14,8 +14,8 @@ _SHOWN_MAX = 16  # characters: shorter than every token and share
 
 
 def shown(text: str) -> str:
-    """The text, or its beginning if it is long enough to be a secret in the wrong place."""
-    return text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "..."
+    """The text, or nothing of it if it is long enough to be a secret in the wrong place."""
+    return text if len(text) <= _SHOWN_MAX else "..."
 
 
 def to_text(name: str, given: Given | None) -> str:

@@ -20,7 +20,7 @@ _UNITS_NS = {
     "h": 3600 * NS,
 }
 _DURATION_NS_MAX = 2**63 - 1
-_SHOWN_MAX = 32  # characters of a wrong duration that its sender sees again
+_SHOWN_MAX = 16  # characters: shorter than every token and share
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
 _DAYS = re.compile(r"([+-]?[0-9]{1,19})d")
@@ -28,7 +28,7 @@ _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
 
 
 class DurationError(ValueError):
-    """The text is no duration; the message is Go's."""
+    """The text is no duration. The message is Go's; it repeats the text only where that is too short to be a secret."""
 
 
 def parse_duration(text: str) -> int:
@@ -76,10 +76,11 @@ def _parts_ns(rest: str, text: str) -> int:
         if not whole and not fraction:
             raise _invalid(text)
         if not unit:
-            raise DurationError(f"time: missing unit in duration {_quoted(text)}")
+            raise DurationError(f"time: missing unit in duration{_quoted(text)}")
         unit_ns = _UNITS_NS.get(unit)
         if unit_ns is None:
-            raise DurationError(f"time: unknown unit {_quoted(unit)} in duration {_quoted(text)}")
+            named = _quoted(unit) if _quoted(text) else ""
+            raise DurationError(f"time: unknown unit{named} in duration{_quoted(text)}")
         if len(whole) > 19 or len(fraction) > 19:
             raise _invalid(text)
         total_ns += int(whole or "0") * unit_ns
@@ -96,10 +97,11 @@ def _bounded(duration_ns: int, text: str) -> int:
 
 
 def _invalid(text: str) -> DurationError:
-    return DurationError(f"time: invalid duration {_quoted(text)}")
+    return DurationError(f"time: invalid duration{_quoted(text)}")
 
 
 def _quoted(text: str) -> str:
-    """Cut short, because whoever mistakes the field may have sent a secret."""
-    shown = text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "..."
-    return '"' + shown.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
+    """The text behind a space, or nothing of it: it may be a secret in the wrong field, and audit shows errors."""
+    if len(text) > _SHOWN_MAX:
+        return ""
+    return ' "' + text.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'

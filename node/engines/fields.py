@@ -32,7 +32,7 @@ _BOOLS |= dict.fromkeys(("", "0", "f", "F", "FALSE", "false", "False"), False)
 class FieldError(Exception):
     """A field does not have its type. The text names the field and the kind of what was sent, not its value.
 
-    The one exception is Vault's: a wrong duration is shown to its sender, cut to 32 characters.
+    The one exception is Vault's: a wrong duration is shown to its sender, if it is too short to be a secret.
     """
 
     def __init__(self, name: str, detail: str) -> None:

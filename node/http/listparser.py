@@ -10,6 +10,7 @@ Invariants
   P2  the stand-ins never come from the wire: LINK, UNLINK, COPY and MOVE are refused
   P3  an unknown method reaches no parser; the connection ends with 405
   P4  at most one message comes out of one step, and only at the end of its head; anything else is refused
+  P5  once a message is whole, nothing here holds its head: the parser keeps it until the next one, and is made anew
 
 Source: hvac and curl users send `LIST`, OpenBao's CLI `SCAN`; RFC 9112 2.2 and 7.1 for the ends of messages.
 """
@@ -17,12 +18,15 @@ Source: hvac and curl users send `LIST`, OpenBao's CLI `SCAN`; RFC 9112 2.2 and 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
 from .errors import HeadTooLargeError, MalformedError, UnknownMethodError, VersionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HEAD_END = b"\r\n\r\n"
 REWRITES = {b"LIST": b"LINK", b"SCAN": b"COPY", b"HELP": b"MOVE"}
@@ -41,15 +45,18 @@ Messages = list[tuple[Any, Any]]
 
 
 class ListParser:
-    """A parser for aiohttp's RequestHandler, with the methods of Vault's API."""
+    """A parser for aiohttp's RequestHandler, with the methods of Vault's API. `fresh` makes a parser like the first."""
 
     __slots__ = (
-        "_blank_lines", "_edge", "_head_bytes", "_head_bytes_max", "_held", "_in_flight", "_last", "_parser",
+        "_blank_lines", "_edge", "_fresh", "_head_bytes", "_head_bytes_max", "_held", "_in_flight", "_last", "_parser",
         "_payload", "_protocol", "_queue_max", "_remaining", "_rewritten", "_stalled", "_state",
     )  # fmt: skip
 
-    def __init__(self, parser: Any, protocol: Any, *, head_bytes_max: int, queue_max: int) -> None:
+    def __init__(
+        self, parser: Any, protocol: Any, *, head_bytes_max: int, queue_max: int, fresh: Callable[[], Any] | None = None
+    ) -> None:
         self._parser = parser
+        self._fresh = fresh
         self._protocol = protocol
         self._head_bytes_max = head_bytes_max
         self._queue_max = queue_max
@@ -183,7 +190,7 @@ class ListParser:
         self._in_flight += 1
         self._blank_lines = 0
         if self._payload.is_eof():
-            self._state = OVER if message.should_close else START
+            self._end(last=message.should_close)
         elif message.chunked:
             self._state, self._edge = CHUNKED, b""
         else:
@@ -225,5 +232,11 @@ class ListParser:
             raise MalformedError
         if not self._payload.is_eof():
             return False
-        self._state = OVER if self._last else START
+        self._end(last=self._last)
         return True
+
+    def _end(self, *, last: bool) -> None:
+        """The message is whole (P5)."""
+        self._state = OVER if last else START
+        if self._fresh is not None:
+            self._parser = self._fresh()

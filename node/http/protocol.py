@@ -1,21 +1,25 @@
 """One client connection: aiohttp's protocol with our parser, our errors and our clocks.
 
 Touches the transport. Uses private names of aiohttp 3.14 (`PRIVATE_NAMES`; a test holds that they exist): the parser
-can be wrapped, and errors answered with fixed bodies, in no public way. Invariant: nothing that aiohttp says about a
-request, in an answer or in a log, passes here.
+can be wrapped, and errors answered with fixed bodies, in no public way. Invariants: nothing that aiohttp says about a
+request, in an answer or in a log, passes here; when a request is answered, its connection holds nothing of its head.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
-from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError, _ErrInfo
 
 from ..request import RawResponse
-from .errors import WIRE_TEXTS, WireRefusal
+from .errors import WIRE_TEXTS, HeadTooLargeError, WireRefusal
 from .headers import Peer, plain_address
+from .limits import Limited
 from .listparser import ListParser, Messages
 from .render import errors_body
 from .response import WireResponse, wire_bytes
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 PRIVATE_NAMES = (
     "_parser", "_messages", "_reading_paused", "_buffer_paused", "_paused", "_request_in_progress", "_current_request",
     "_pause_transport_reading", "_resume_transport_reading", "_close", "_force_close", "_waiter",
-    "_next_keepalive_close_time", "_keepalive_timeout",
+    "_next_keepalive_close_time", "_keepalive_timeout", "_handle_request",
 )  # fmt: skip
 
 
@@ -47,6 +51,7 @@ class EagerParser(ListParser):
         if len(messages) == 1 and self.between and self._protocol.answer_now(*messages[0]):
             self.message_consumed()
             messages.clear()
+        messages[:] = [(_emptiable(message), payload) for message, payload in messages]
         return fed
 
 
@@ -67,8 +72,15 @@ class EdgeProtocol(RequestHandler):
         self.peer = Peer("", 0, "")
         self._parser = cast(
             "Any",
-            EagerParser(self._parser, self, head_bytes_max=edge.limits.header_bytes, queue_max=MAX_MSG_QUEUE_SIZE),
-        )
+            EagerParser(
+                self._parser, self, head_bytes_max=edge.limits.header_bytes, queue_max=MAX_MSG_QUEUE_SIZE,
+                fresh=partial(
+                    HttpRequestParser, self, loop, options["read_bufsize"], max_line_size=options["max_line_size"],
+                    max_field_size=options["max_field_size"], max_headers=options["max_headers"],
+                    payload_exception=RequestPayloadError, auto_decompress=False, max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
+                ),
+            ),
+        )  # fmt: skip
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol. The head's clock starts."""
@@ -115,6 +127,13 @@ class EdgeProtocol(RequestHandler):
         self.edge.send_soon(transport, data)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         return True
+
+    async def _handle_request(self, request: BaseRequest, *more: Any) -> Any:
+        """See RequestHandler, whose loop holds the request until the next one comes: from here on without its token."""
+        try:
+            return await super()._handle_request(request, *more)
+        finally:
+            _empty(request._message)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """See asyncio.Protocol. The address has a connection less."""
@@ -188,6 +207,8 @@ class EdgeProtocol(RequestHandler):
     ) -> StreamResponse:
         """A fixed body for whatever went wrong in or below aiohttp; the record has type and place."""
         del message  # it quotes the offending line
+        if isinstance(exc, (HeadTooLargeError, LineTooLong)):
+            self.edge.limited(Limited.HEAD, self.peer.address)
         if isinstance(exc, WireRefusal):
             status = exc.code
         self.edge.report("request refused" if status < 500 else "request failed", exc)
@@ -237,3 +258,17 @@ class Manager(Server):
     def protocols(self) -> list[EdgeProtocol]:
         """The open connections."""
         return [cast("EdgeProtocol", connection) for connection in self.connections]
+
+
+def _emptiable(message: Any) -> Any:
+    """The same message with headers that can be taken out of it; an error as it is."""
+    if isinstance(message, _ErrInfo):
+        return message
+    return message._replace(headers=message.headers.copy(), raw_headers=list(message.raw_headers))
+
+
+def _empty(message: Any) -> None:
+    """Nothing is left of the headers of a message that is `_emptiable`."""
+    if isinstance(message.raw_headers, list):
+        message.headers.clear()
+        message.raw_headers.clear()

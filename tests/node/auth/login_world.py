@@ -31,6 +31,7 @@ class LoginWorld(World):
         self.engines |= {
             "system": SystemBackend(
                 audit_rules=FakeAuditRules(), leader_id=lambda: "n1", mount_types=TYPES,
+                engine_for=self.engine_for,
                 extra=locked_users_routes(self.lockout),
             ),
             "token": TokenEngine(RENEWERS),

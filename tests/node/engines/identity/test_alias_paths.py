@@ -123,7 +123,7 @@ def test_a_list_tells_every_alias(world):
         ("", {"id": "nobody"}, "invalid alias ID provided"),
         ("/id/nobody", {"name": "x"}, "invalid alias ID provided"),
         ("", {"name": "x", "mount_accessor": "auth_none_1"}, 'invalid mount accessor "auth_none_1"'),
-        ("", {"name": "x", "mount_accessor": "A" * 40}, f'invalid mount accessor "{"A" * 16}..."'),
+        ("", {"name": "x", "mount_accessor": "A" * 40}, 'invalid mount accessor "..."'),
         ("", {"name": "x", "mount_accessor": "FIRST", "canonical_id": "nobody"}, "invalid canonical ID"),
         (
             "",

@@ -153,7 +153,7 @@ def test_what_is_refused_says_why(world, path, body, text):
         ({f"k{n}": "v" for n in range(65)}, "metadata cannot contain more than 64 key/value pairs"),
         ({"": "v"}, 'failed to load metadata pair (""): key cannot be blank'),
         ({"a b": "v"}, 'failed to load metadata pair ("a b"): key contains invalid characters'),
-        ({"k" * 129: "v"}, f'failed to load metadata pair ("{"k" * 16}..."): key is too long (limit: 128 characters)'),
+        ({"k" * 129: "v"}, 'failed to load metadata pair ("..."): key is too long (limit: 128 characters)'),
         (
             {"vault-x": "v"},
             'failed to load metadata pair ("vault-x"): key prefix "vault-" is reserved for internal use',
