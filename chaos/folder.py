@@ -34,6 +34,7 @@ class Sample:
     ready: bool
     status: dict[str, Any] | None
     wall_skew_s: float | None = None  # the node's wall clock against the runner's
+    sealed: bool = False  # it answered that it has no keys; its status is None then
 
 
 @dataclass

@@ -70,7 +70,8 @@ class Watch:
             said["clock_skew_ms"] = {
                 one["id"]: one.get("clock_skew_ms") for one in status.data.get("members") or () if "id" in one
             }
-        return Sample(self._now_ns(), node, serves, said)
+        sealed = not isinstance(status, NoAnswer) and status.sealed
+        return Sample(self._now_ns(), node, serves, said, sealed=sealed)
 
     def leader(self) -> str | None:
         """Who leads the highest term that anybody spoke of lately."""
