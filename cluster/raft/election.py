@@ -4,7 +4,8 @@ Invariants
   E1  one vote per term, across restarts: a granted vote and a vote request leave only when their ballot is durable,
       and a candidate's own vote counts only then                                   (thesis 3.4, Election Safety)
   E2  no vote and no pre-vote within election_min_s of the last word of a leader, nor of the own start, nor by a
-      deposed leader of the last round a majority acknowledged                      (thesis 4.2.3; what leases need)
+      deposed leader of the last round a majority acknowledged; a cluster of one has nobody to wait for, and stands
+      as soon as its ballot is durable                                              (thesis 4.2.3; what leases need)
   E3  a recovering node (it lost a part of its log) neither votes nor campaigns until it holds, durably, everything
       that was committed before this life, and the ballot that says so is durable
   E4  nobody campaigns without a majority of pre-votes, except on the word of the leader of the very term (3.10, 9.6)
@@ -58,6 +59,8 @@ class Election(Chassis):
         # The term is at least that of the ballot, the last entry and the snapshot; the vote belongs to the ballot's.
         if self.term > log.ballot.term:
             self.set_term(self.term, None)
+        if not peers:
+            self.campaign_now(transfer=False)  # E2 protects whom others elected: a cluster of one has no others
 
     # ---- what waits for a ballot
     def speak(self, peer: str, message: RequestVote | Vote) -> None:
@@ -105,7 +108,8 @@ class Election(Chassis):
         elif self._transfer_told is not None or self._pre_vote_won or not self.election_due:
             return
         elif not self.log.ballot_durable:
-            self.postpone_election(now)  # E5
+            if self.peers:
+                self.postpone_election(now)  # E5; alone, the sync of the ballot is all there is to wait for
         elif self.peers:
             self.postpone_election(now)
             if not self.leader_alive(now):  # E2: a deposed leader keeps its promise by not standing either

@@ -18,7 +18,7 @@ from ..identity.person import policies_of
 from ..request import Answer, RawRequest, Refusal
 from .batch_tokens import BATCH
 from .token_revoke import required_accessor
-from .tokens import NS, TokenView, find_by_accessor, find_raw, find_valid, is_orphan
+from .tokens import NS, ROOT_PATH, TokenView, find_by_accessor, find_raw, find_valid, is_orphan
 from .typed_fields import to_text
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def lookup_data(view: View, token: TokenView, raw_token: str, now_ns: int) -> di
         "ttl": token.ttl_s(now_ns),
         "type": record.type,
     }
-    if record.expires_ns:
+    if record.expires_ns or record.path != ROOT_PATH:
         data["issue_time"] = rfc3339(record.created_ns)
         data["renewable"] = record.renewable
     if record.last_renewal_ns:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 PREFIX = "hvs."
+ROOT_PATH = "auth/token/root"  # of a root token that init or generate-root made
 SECRET_CHARACTERS = 24  # base 62: 142 bits
 DEPTH_MAX = 128
 CACHED_MAX = 10_000
@@ -227,7 +228,7 @@ def root_token_records(
         created_ns=now_ns,
         renewable=False,
         display_name="root",
-        path="auth/token/root",
+        path=ROOT_PATH,
     )
     return [(Table.TOKEN, key, record), (Table.ACCESSOR, accessor, Accessor(token=key))]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CA, KEY, URLS, CRL = "ca", "key", "config/urls", "config/crl"
 ROLES, CERTIFICATES, ENDS, LEASED, REVOKED = "role/", "cert/", "end/", "leased/", "revoked/"
-CRL_EXPIRY_S = 259_200  # 72 h
+CRL_EXPIRY, CRL_EXPIRY_S = "72h", 259_200
 LISTED_BEYOND_S = 86_400  # after its end a revoked certificate stays on lists: clocks differ
 _SERIAL_CHARACTERS_MAX = 64
 
@@ -69,6 +69,7 @@ class CrlSettings(msgspec.Struct, array_like=True):
 
     expiry_s: int = CRL_EXPIRY_S
     disable: bool = False
+    expiry: str = CRL_EXPIRY  # as somebody wrote it: who compares it with what they wrote finds no change
 
 
 class Certificate(msgspec.Struct, array_like=True):

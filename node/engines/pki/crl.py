@@ -74,7 +74,7 @@ class RevocationLists:
         der = self.current(context)
         if der is None:
             raise Refusal(404)
-        return Answer(data={"certificate": _pem(der).strip(), "revocation_time": 0, "revocation_time_rfc3339": ""})
+        return Answer(data={"certificate": _pem(der), "revocation_time": 0, "revocation_time_rfc3339": ""})
 
     def read_rotate(self, _context: Context, _request: RawRequest, _captures: Captures) -> Answer:
         """crl/rotate: there is nothing to do, every list that is read is the newest."""
@@ -131,4 +131,4 @@ def _signed(context: Context, authority: Authority, settings: CrlSettings, numbe
 def _pem(der: bytes) -> str:
     text = base64.b64encode(der).decode()
     lines = [text[at : at + _LINE_CHARACTERS] for at in range(0, len(text), _LINE_CHARACTERS)]
-    return "\n".join(["-----BEGIN X509 CRL-----", *lines, "-----END X509 CRL-----", ""])
+    return "\n".join(["-----BEGIN X509 CRL-----", *lines, "-----END X509 CRL-----"])

@@ -74,6 +74,20 @@ _DEFAULTS = Role()
 _SECONDS = {"ttl": "ttl_s", "max_ttl": "max_ttl_s", "not_before_duration": "not_before_duration_s"}
 _ATTRIBUTES = {_name.removesuffix("_s"): _name for _name in Role.__struct_fields__}
 FIELDS = frozenset(_ATTRIBUTES) | {"name"}
+_FIXED: dict[str, Any] = {  # Vault's fields that cannot be set here, as they are: typed clients want every one
+    "allow_token_displayname": False,
+    "allowed_domains_template": False,
+    "allowed_other_sans": [],
+    "allowed_uri_sans_template": False,
+    "allowed_user_ids": [],
+    "basic_constraints_valid_for_non_ca": False,
+    "cn_validations": ["email", "hostname"],
+    "issuer_ref": "default",
+    "not_after": "",
+    "policy_identifiers": [],
+    "signature_bits": 0,
+    "use_pss": False,
+}
 
 
 def role_of(context: Context, name: str) -> Found[Role]:
@@ -143,7 +157,7 @@ def changed(base: Role, given: Mapping[str, Given]) -> Role:
 
 def described(role: Role) -> dict[str, Any]:
     """The role as it is read, by Vault's names."""
-    return {name: getattr(role, attribute) for name, attribute in _ATTRIBUTES.items()}
+    return _FIXED | {name: getattr(role, attribute) for name, attribute in _ATTRIBUTES.items()}
 
 
 def page(request: RawRequest) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 from cluster import Draft
 
 from ...auth.token_ttl import TTL_S_MAX
-from ...auth.typed_fields import to_names
+from ...auth.typed_fields import to_names, to_text
 from ...request import Answer, RawRequest, Refusal
 from ..base import Context, Plan
 from ..durations import format_duration
@@ -28,6 +28,7 @@ URL_FIELDS = frozenset(Urls.__struct_fields__)
 CRL_FIELDS = frozenset({"expiry", "disable"})
 _SCHEMES = frozenset({"http", "https", "ldap", "ldaps"})
 _URLS_MAX = 20
+_EXPIRY_MAX = 32
 
 
 def read_urls(context: Context, _request: RawRequest, _captures: Captures) -> Answer:
@@ -64,6 +65,8 @@ def decide_crl(context: Context, request: RawRequest, _captures: Captures) -> Pl
         settings.expiry_s = min(to_seconds("expiry", given["expiry"], signed=False), TTL_S_MAX)
         if not settings.expiry_s:
             raise Refusal(400, "given expiry could not be decoded: it must be longer than nothing")
+        written = to_text("expiry", given["expiry"])
+        settings.expiry = written if len(written) <= _EXPIRY_MAX else format_duration(settings.expiry_s)
     if "disable" in given:
         settings.disable = to_bool("disable", given["disable"])
     draft = Draft()
@@ -76,7 +79,7 @@ def _shown_urls(urls: Urls) -> dict[str, Any]:
 
 
 def _shown_crl(settings: CrlSettings) -> dict[str, Any]:
-    return {"expiry": format_duration(settings.expiry_s), "disable": settings.disable}
+    return {"expiry": settings.expiry, "disable": settings.disable}
 
 
 def _is_url(text: str) -> bool:

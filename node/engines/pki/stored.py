@@ -133,7 +133,7 @@ def raw(der: bytes | None, *, is_pem: bool) -> Answer:
     content_type = PEM_TYPE if is_pem else DER_TYPE
     if der is None:
         return Answer(raw=RawResponse(204, content_type=content_type))
-    return Answer(raw=RawResponse(200, f"{pem(der)}\n".encode() if is_pem else der, content_type=content_type))
+    return Answer(raw=RawResponse(200, pem(der).encode() if is_pem else der, content_type=content_type))
 
 
 def _ca(context: Context) -> bytes | None:

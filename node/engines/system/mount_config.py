@@ -38,7 +38,7 @@ NAMES = frozenset(
     }
 )
 _VISIBILITIES = frozenset({"", "hidden", "unauth"})
-_TOKEN_TYPES = frozenset({"service", "default-service"})
+_TOKEN_TYPES = frozenset({"batch", "service", "default-batch", "default-service"})
 _SYSTEM = "system"
 
 

@@ -16,14 +16,15 @@ from ...auth import lockout_settings
 
 AUTH = "auth/"
 RUNNING_VERSION = "v0.1.0+builtin"
-SUPPORTED = frozenset({"kv"})  # types whose description says that they are supported, as a catalog would
+LOGINS_MAKE = "default-service"  # where nothing was set
+_NOT_IN_CATALOG = frozenset({"cubbyhole", "identity", "system", "token"})
 _SHOWN_LISTS = (
     "audit_non_hmac_request_keys",
     "audit_non_hmac_response_keys",
     "passthrough_request_headers",
     "allowed_response_headers",
 )
-_SHOWN_TEXTS = ("listing_visibility", "token_type")
+_AUTH_ACCESSOR = "auth_"
 
 
 def find_mount(view: View, path: str) -> tuple[str, int, Mount] | None:
@@ -63,7 +64,7 @@ def describe(mount: Mount) -> dict[str, Any]:
         "type": mount.type,
         "uuid": str(UUID(bytes=mount.uuid)),
     }
-    if mount.type in SUPPORTED:
+    if mount.type not in _NOT_IN_CATALOG:
         description["deprecation_status"] = "supported"
     return description
 
@@ -81,10 +82,13 @@ def shown_config(mount: Mount) -> dict[str, Any]:
 
 
 def shown_settings(mount: Mount) -> dict[str, Any]:
-    """The settings that are shown only where they are set."""
-    return {name: mount.config[name] for name in (*_SHOWN_LISTS, *_SHOWN_TEXTS) if mount.config.get(name)}
+    """The settings that are shown only where they are set; what tokens its logins make, every auth method says."""
+    shown = {name: mount.config[name] for name in (*_SHOWN_LISTS, "listing_visibility") if mount.config.get(name)}
+    if mount.accessor.startswith(_AUTH_ACCESSOR):
+        shown["token_type"] = mount.config.get("token_type") or LOGINS_MAKE
+    return shown
 
 
 def new_accessor(type_: str, fresh: bytes, *, auth: bool) -> str:
     """The accessor of a mount, from 4 fresh random bytes: "kv_1a2b3c4d", "auth_token_1a2b3c4d"."""
-    return f"{'auth_' if auth else ''}{type_}_{fresh.hex()}"
+    return f"{_AUTH_ACCESSOR if auth else ''}{type_}_{fresh.hex()}"

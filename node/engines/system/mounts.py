@@ -171,6 +171,8 @@ class Mounts:
         auth = path.startswith(AUTH)
         if lockout_settings.NAME in given:
             lockout_settings.check_type(mount.type)
+        if mount.type == "token" and to_text("token_type", given.get("token_type")):
+            raise Refusal(400, "'token_type' cannot be set for 'token' or 'ns_token' auth mounts")
         changes: dict[str, object] = {"config": mount_config.tuned_config(mount.config, given, auth=auth)}
         if "description" in given:
             changes["description"] = to_text("description", given["description"])

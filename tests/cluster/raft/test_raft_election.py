@@ -103,6 +103,43 @@ def test_a_refusal_or_a_vote_of_an_older_term_does_not_count(vote: Vote) -> None
     assert node.replica.role == CANDIDATE
 
 
+@pytest.mark.parametrize(("peers", "leads"), [(0, True), (2, False)])
+def test_a_cluster_of_one_leads_without_waiting_for_anybody(*, peers: int, leads: bool) -> None:
+    """Time stands still: what it waits for is its vote on the disk. Who has peers waits out a leader they may have."""
+    node, _ = lone(peers=peers, start=opened(ballot=Ballot(term=4, incarnation=2, born=True)))
+    node.replica.tick()
+    before = node.replica.role
+    node.sync()
+    node.replica.tick()
+
+    assert before == (CANDIDATE if leads else FOLLOWER)
+    assert node.replica.is_leader is leads
+    assert node.replica.term == (5 if leads else 4)
+
+
+def test_a_cluster_of_one_does_not_stand_while_its_ballot_is_on_its_way() -> None:
+    """Then it stands at once."""
+    node, _ = lone(peers=0)
+    node.replica.set_term(9, None)
+    node.replica.tick()
+    before = node.replica.role
+    node.sync_ballot()
+    node.replica.tick()
+
+    assert (before, node.replica.role, node.replica.term) == (FOLLOWER, CANDIDATE, 10)
+
+
+def test_a_cluster_of_one_that_is_recovering_does_not_stand() -> None:
+    """It has nobody who could make it whole."""
+    node, clock = lone(peers=0, start=opened(ballot=RECOVERING))
+    clock.now_s += 5.0
+    node.replica.tick()
+    node.sync()
+    node.replica.tick()
+
+    assert node.replica.role == FOLLOWER
+
+
 def test_a_second_candidate_of_the_term_gets_nothing() -> None:
     """Election safety; its twin: the first one may ask again."""
     node, clock = lone()

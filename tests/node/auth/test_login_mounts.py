@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from node.request import Refusal
 from tests.node.auth.login_world import LoginWorld
 
 
@@ -40,6 +41,36 @@ def test_a_batch_token_ends_with_the_mount_that_made_it(world: LoginWorld) -> No
     world.ask("delete", "sys/auth/approle")
 
     assert not world.works(token)
+
+
+@pytest.mark.parametrize(
+    ("of_mount", "of_role", "prefix"),
+    [
+        ("batch", "", "hvb."), ("batch", "service", "hvb."), ("service", "batch", "hvs."),
+        ("default-batch", "", "hvb."), ("default-batch", "service", "hvs."), ("default-service", "", "hvs."),
+        ("default-service", "batch", "hvb."),
+    ],
+)  # fmt: skip
+def test_what_the_mount_insists_on_counts_before_what_the_role_says(
+    world: LoginWorld, of_mount: str, of_role: str, prefix: str
+) -> None:
+    """A default counts where the role says nothing."""
+    world.ask("update", "sys/auth/approle/tune", {"token_type": of_mount})
+    token = logged_in(world, token_type=of_role) if of_role else logged_in(world)
+
+    assert token.startswith(prefix)
+    assert world.works(token)
+
+
+def test_a_mount_of_batch_tokens_makes_none_that_it_could_not_keep(world: LoginWorld) -> None:
+    """A limited number of uses needs a record: 400, and no token of another kind instead."""
+    world.ask("update", "sys/auth/approle/tune", {"token_type": "batch"})
+    with pytest.raises(Refusal) as refused:
+        logged_in(world, token_num_uses=2)
+
+    assert (refused.value.status, refused.value.texts) == (
+        400, ("'token_type' cannot be 'batch' or 'default_batch' when set to generate tokens with limited use count",),
+    )  # fmt: skip
 
 
 def test_a_new_mount_at_the_path_does_not_bring_tokens_back(world: LoginWorld) -> None:

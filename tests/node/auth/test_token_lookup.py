@@ -50,6 +50,15 @@ def test_the_root_token_has_no_lease(world):
     assert not {"issue_time", "renewable", "period", "last_renewal"} & set(data)
 
 
+def test_a_root_token_that_was_created_says_when_it_was(world):
+    """It never ends either, but a client reads whether it can be renewed: it cannot."""
+    created = world.ask("update", "auth/token/create", {"policies": ["root"]}).auth["client_token"]
+    data = world.data("update", LOOKUP, {"token": created})
+
+    assert (data["expire_time"], data["ttl"], data["renewable"]) == (None, 0, False)
+    assert data["issue_time"][:10] == "2025-11-24"
+
+
 @pytest.mark.parametrize(
     ("operation", "path", "body", "query"),
     [

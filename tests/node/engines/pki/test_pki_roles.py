@@ -25,6 +25,19 @@ def test_a_role_has_vaults_defaults():
     assert world.data("read", "pki/roles/web") == written
 
 
+def test_a_role_names_what_cannot_be_set_as_it_is():
+    """Typed clients want every field of Vault's; what a write says of one is ignored, and named in a warning."""
+    world = PkiWorld(root=None)
+    answer = world.ask("update", "pki/roles/web", {"not_after": "2030-01-01T00:00:00Z", "use_pss": True})
+    shown = world.data("read", "pki/roles/web")
+
+    assert answer.warnings == ["Endpoint ignored these unrecognized parameters: [not_after use_pss]"]
+    assert (shown["issuer_ref"], shown["signature_bits"], shown["cn_validations"]) == (
+        "default", 0, ["email", "hostname"],
+    )  # fmt: skip
+    assert (shown["not_after"], shown["use_pss"], shown["allowed_other_sans"]) == ("", False, [])
+
+
 def test_a_write_replaces_and_a_patch_keeps():
     """Fields that a write does not name are the defaults; those that a patch does not name are what they were."""
     world = PkiWorld(root=None)

@@ -54,6 +54,23 @@ def test_a_mount_is_described_with_every_key(world):
     }
 
 
+def test_an_auth_method_says_which_tokens_its_logins_make(world):
+    """Also where nobody said so: typed clients want it. An engine makes none; both stand in the catalog."""
+    world.ask("update", "sys/auth/up", {"type": "userpass"})
+    world.ask("update", "sys/auth/batches", {"type": "userpass", "config": {"token_type": "batch"}})
+    shown = {name: world.data("read", f"sys/auth/{name}") for name in ("up", "batches")}
+    engine = world.data("read", "sys/mounts/m1")
+
+    assert {name: data["config"]["token_type"] for name, data in shown.items()} == {
+        "up": "default-service", "batches": "batch",
+    }  # fmt: skip
+    assert world.data("read", "sys/auth/up/tune")["token_type"] == "default-service"
+    assert "token_type" not in engine["config"]
+    refused = world.refused("update", "sys/auth/new", {"type": "userpass", "config": {"token_type": "other"}})
+    assert refused == (400, "invalid value for 'token_type': other", False)
+    assert {data["deprecation_status"] for data in (*shown.values(), engine)} == {"supported"}
+
+
 def test_the_built_in_mounts_are_always_there(world):
     """With their own settings; auth methods are listed apart."""
     listed = world.ask("read", "sys/mounts")
@@ -226,7 +243,8 @@ def test_tuning_nothing_proposes_nothing(world):
         ("m1", {"listing_visibility": "x"}, "invalid listing_visibility x"),
         ("m1", {"options": {"version": "3"}}, "invalid version provided: a KV mount has version 1 or 2"),
         ("auth/token", {"options": {"version": "2"}}, 'secrets engine "token" does not allow setting a version'),
-        ("auth/token", {"token_type": "batch"}, "invalid value for 'token_type': batch"),
+        ("auth/token", {"token_type": "batch"}, "'token_type' cannot be set for 'token' or 'ns_token' auth mounts"),
+        ("m1", {"token_type": "batch"}, "'token_type' can only be modified on auth mounts"),
         ("none", {"max_lease_ttl": "1h"}, 'tune of path "none/" failed: no mount entry found'),
     ],
 )
