@@ -1,5 +1,7 @@
 """What a leader does by itself: expire, sweep, forget write ids. Every step is a transaction decided from state.
 
+What was to become mounts and is written to by nobody any more is swept like unmounted ones (`held`: by this process).
+
 A shell with a timer. Steps are small and one is in flight at a time, so nothing here can crowd out clients.
 """
 
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING
 from cluster import Draft, Member, StrongroomError, sweeps, write_ids
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cluster import View
 
 PERIOD_S = 0.25
@@ -21,8 +25,9 @@ NS = 1_000_000_000
 class Maintenance:
     """Runs on every node, acts on the leader only."""
 
-    def __init__(self, member: Member, *, window_s: int, entries_max: int) -> None:
+    def __init__(self, member: Member, *, window_s: int, entries_max: int, held: Collection[bytes] = ()) -> None:
         self._member = member
+        self._held = held
         self._window_ns = window_s * NS
         self._entries_max = entries_max
 
@@ -44,6 +49,7 @@ class Maintenance:
         if (
             sweeps.next_expiry(state, now_ns) is None
             and sweeps.next_sweep(state) is None
+            and sweeps.next_abandoned(state, self._held) is None
             and self._forget(now_ns) is None
         ):
             return False
@@ -52,6 +58,7 @@ class Maintenance:
             draft = (
                 sweeps.next_expiry(state, decided_ns, view=view)
                 or sweeps.next_sweep(state, view=view)
+                or sweeps.next_abandoned(state, self._held, view=view)
                 or self._forget(decided_ns, view)
             )
             return draft or Draft(), draft is not None

@@ -19,7 +19,6 @@ from .engines.system.raft_members import NOT_YET
 from .engines.system.routes import unsupported_operation
 from .host_info import host_info
 from .request import Answer, RawRequest, RawResponse, Refusal
-from .snapshots import SnapshotPaths
 from .status import rfc3339
 
 if TYPE_CHECKING:
@@ -62,7 +61,6 @@ class OwnPaths:
             "sys/loggers": self._loggers,
             "sys/storage/raft/autopilot/state": self._autopilot,
             "sys/storage/raft/join": self._join,
-            **SnapshotPaths(self._member, self._flow).handlers,
         }
 
     async def _host_info(self, request: RawRequest) -> RawResponse:

@@ -99,9 +99,23 @@ class RawRequest:
     write_id_is_early: bool = False  # this node drew it, while it heard no leader
     labour: Any = None  # what the engine let run before it decides (engines/base.py, Labour)
     certificate: bytes = b""  # DER, where the listener asks for one: the client's own, then those it sent along
+    upload: Upload | None = None  # in place of `body`; never forwarded
 
     def __repr__(self) -> str:
         return f"<RawRequest {self.id} {self.method} from {self.remote_address}>"
+
+
+class Upload(Protocol):
+    """A body that is too large to be one piece of memory, and is read by whoever wants it."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes that were announced; None: nothing was."""
+        ...
+
+    def parts(self) -> AsyncIterator[bytes]:
+        """Its bytes, once, as they come. Raises Refusal if the client breaks off. Close it (aclosing)."""
+        ...
 
 
 class Stream(Protocol):
@@ -135,7 +149,8 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error o
     r"""The request is refused and nothing changed.
 
     `wrapped` reproduces Go's multierror text ("1 error occurred:\n\t* TEXT\n\n"), which clients see where the
-    core, not a backend's response, raised the error. `data` (JSON text) makes it the rare error that carries data.
+    core, not a backend's response, raised the error. `data` (JSON text) makes it the rare error that carries data;
+    `applied` one after which something may have changed all the same.
     """
 
     def __init__(
@@ -145,6 +160,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error o
         wrapped: bool = False,
         data: bytes | None = None,
         retry_after_s: int | None = None,
+        applied: str | None = None,
     ) -> None:
         super().__init__(f"refused with {status}")
         self.status = status
@@ -152,6 +168,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error o
         self.wrapped = wrapped
         self.data = data
         self.retry_after_s = retry_after_s
+        self.applied = applied
 
 
 @dataclass(slots=True)

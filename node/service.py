@@ -20,8 +20,11 @@ from cluster import (
     SealedError,
     StrongroomError,
     Table,
+    arm_failpoints,
     clock_of,
+    failpoint,
     find_cluster,
+    is_failpoint,
     records,
 )
 
@@ -41,8 +44,11 @@ from .engines.system.keys import key_routes
 from .flow import Flow
 from .forward import Forwarder
 from .hot_reads import HotReads
+from .http.limits import Limited
 from .indexes import IndexHeaders
 from .key_desks import KeyDesks
+from .limit_refusals import LimitRefusals
+from .link_certificates import LinkCertificates
 from .listeners import Listeners
 from .local import LocalPaths
 from .logs import configure, request_id
@@ -57,6 +63,7 @@ from .restore.on_boot import BootRestore
 from .seal_desk import SealDesk
 from .security_log import SecurityLog
 from .settings import member_settings
+from .snapshots import SnapshotPaths
 from .status import Status
 from .writes import WriteIds
 
@@ -70,6 +77,8 @@ log = logging.getLogger("strongroom.node")
 
 FIND_CLUSTER_S = 0.5
 LAG_PERIOD_S = 0.05
+SENT_S = 0.005
+"""An answer has left so long after it was given to the listener."""
 RELOADABLE = frozenset({"log.level", "log.format", "api.tls_cert_file", "api.tls_key_file"})
 
 
@@ -78,6 +87,7 @@ class Node:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        arm_failpoints(config.profile)
         self.member = Member(member_settings(config), clock=clock_of(config.profile))
         dev = config.profile == "dev"
         single = len(self.member.settings.members) == 1
@@ -117,14 +127,19 @@ class Node:
         self.status.not_adopted = adoption.waiting
         self._make_paths(adoption)
         self.maintenance = Maintenance(
-            self.member, window_s=config.dedupe.window_s, entries_max=config.dedupe.entries_max
-        )
+            self.member, window_s=config.dedupe.window_s, entries_max=config.dedupe.entries_max,
+            held=self.snapshots.restores.held,
+        )  # fmt: skip
         self.rehydrate = Rehydrate(
             self.member, enabled=bool(config.seal.peers), absence_max_s=config.seal.peers_max_absence_s
         )
         self.security = SecurityLog(self.member.settings.data_dir, config.node.id, self.member.clock)
         self.boot_restore = BootRestore(self.member, config, self.security.record)
-        self.listeners = Listeners(config, self.member, self.handle, self.at_once, self.security)
+        self.limited = LimitRefusals(self.member.clock, self.security.record)
+        self.link_certificates = LinkCertificates(self.member, self.security.record)
+        self.listeners = Listeners(
+            config, self.member, self.handle, self.at_once, self.security, self.limited.count
+        )
         self.servers = self.listeners.servers
         self._tasks: list[asyncio.Task[Any]] = []
         self._single = single
@@ -136,6 +151,8 @@ class Node:
         self.rehydrate.on_event = self.security.record
         self.desk.on_event = self.desk.migration.on_event = self._desk_event
         self.keys.hear(self.security.record)
+        self.snapshots.restores.on_event = self.security.record
+        self.flow.hear_configured(self._configured)
         self.member.keyrings.on_rekeyed = self.backups.begin_bases
         self.member.on_forward = self.forwarder.serve
         self.member.rehydrate = self.rehydrate
@@ -161,6 +178,8 @@ class Node:
         self._at_work: AtWork = {}
         own = OwnPaths(self.member, self.config, self.flow, self._at_work, lambda: self.desk.active_since_ns)
         self.local.add(own.handlers)
+        self.snapshots = SnapshotPaths(self.member, self.flow, MOUNT_TYPES.secrets)
+        self.local.add(self.snapshots.handlers)
         self.local.add(AuditCheck(self.flow, self.audit.chain_mac).handlers)
         self.local.add(self.keys.paths(self.flow, rekey_is_open=self.config.api.unauthenticated_rekey))
         self.quotas = Quotas(self.member)
@@ -170,6 +189,7 @@ class Node:
         lockout = Lockout()
         system = SystemBackend(
             audit_rules=self.audit.rules, leader_id=lambda: self.member.leader_id, mount_types=MOUNT_TYPES,
+            engine_for=self._engine_for,
             extra=(*locked_users.routes(lockout), *key_routes(self.keys.rotation)),
         )  # fmt: skip
         return {"system": system, **engines(self.config.limits, lockout)}
@@ -202,6 +222,7 @@ class Node:
         self.audit.forget()
         self.quotas.forget()
         self.backups.opened()
+        self.link_certificates.opened()
         if self.status.not_adopted():
             self.security.record("a restored cluster was opened", adopted=False)
         self.member.running.on_lead = self._leads
@@ -226,6 +247,10 @@ class Node:
         if event == "unseal attempt":
             self.metrics.unseals["accepted" if details["accepted"] else "refused"] += 1
         self.security.record(event, **details)
+
+    def _configured(self, request: RawRequest, applied: str) -> None:
+        path, operation = request.path, request.operation.value
+        self.security.record("configuration changed", path=path, operation=operation, applied=applied)
 
     async def _event_to_devices(self, event: str, details: Mapping[str, str | int | bool]) -> None:
         if self.audit.broker.enabled and self.member.replica is not None:
@@ -252,6 +277,9 @@ class Node:
             self._at_work.pop(request.id, None)
         route = self._route_of(request)
         metrics.answered(route, request.method, response.status, request.operation.value, clock.boot() - begun_s)
+        failpoint("answer.before-send")
+        if is_failpoint("answer.after-send"):
+            asyncio.get_running_loop().call_later(SENT_S, failpoint, "answer.after-send")
         return response
 
     async def _counted(self, request: RawRequest) -> RawResponse:
@@ -262,6 +290,7 @@ class Node:
         if verdict.refusal is None:
             response = await self._answer(request)
         else:
+            self.limited.count(Limited.RATE_QUOTA, request.remote_address)
             response = await self.flow.limited(request, verdict.refusal, audited=verdict.audited)
         response.headers = [*response.headers, *verdict.headers]
         return response
@@ -296,6 +325,7 @@ class Node:
     async def start(self) -> None:
         """Links and listeners stand."""
         await self.member.start()
+        self.link_certificates.started()
         self.desk.write_init_secret()
         await self.listeners.start()
         self._spawn(self.maintenance.run())
@@ -303,6 +333,7 @@ class Node:
         self._spawn(self.audit.run())
         self._spawn(self.cluster_seal.run())
         self._spawn(self._measure_lag())
+        self._spawn(self.limited.run())
         if not self.member.initialised and (not self._single or self.boot_restore.enabled):
             self._spawn(self._look_for_cluster())
         self._spawn(self.desk.auto.run())
@@ -323,7 +354,7 @@ class Node:
         """SIGHUP: log level, certificates of the listeners, audit files. Everything else needs a restart."""
         configure(config.log.format, config.log.level, config.node.id)
         self.audit.broker.rotate()
-        self.listeners.reload()
+        self.listeners.reload(config.api)
         fixed = {key for key in FIELDS if key not in RELOADABLE and self.config.value(key) != config.value(key)}
         if fixed:
             log.warning("changed, and used only after a restart: %s", ", ".join(sorted(fixed)))
@@ -354,7 +385,9 @@ class Node:
         """See the module's paragraph."""
         for task in self._tasks:
             task.cancel()
+        self.limited.tell(everything=True)
         await self.backups.flush()
+        await self.keys.answered()
         await self.member.hand_over()
         await self.listeners.stop(self.config.limits.drain_timeout_s)
         self.flow.close()

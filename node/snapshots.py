@@ -1,10 +1,9 @@
-"""Snapshots over the API: the leader saves its state as one file; a running cluster is not replaced by one.
+"""Snapshots over the API: the leader saves its state as one file, and puts one back.
 
 A shell over cluster's backup room. Invariants
   N1  what is given out was sealed, and is of a state that was the newest when the request was judged
   N2  one snapshot at a time: each stands on the disk until its client has it
-  N3  nothing that was acknowledged is ever replaced in place: a snapshot becomes a new cluster, with its own shares,
-      and is refused here
+  N3  what is sent is read only once whoever sends it may put it back, and by the leader alone
 Source: Vault API, "sys/storage/raft/snapshot"; docs/backup.md, "A snapshot".
 """
 
@@ -17,12 +16,13 @@ from typing import TYPE_CHECKING
 from cluster import NotLeaderError, Saved, SealedError, UnavailableError, save_snapshot
 
 from .engines.system.routes import unsupported_operation
+from .put_back.desk import RestoreDesk
 from .request import Answer, RawRequest, RawResponse, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-    from cluster import Member
+    from cluster import Member, View
 
     from .flow import Flow
     from .local import Handler
@@ -32,18 +32,16 @@ log = logging.getLogger("strongroom.backup")
 SNAPSHOT, FORCE = "sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"
 CONTENT_TYPE = "application/gzip"
 UPDATES = frozenset({"POST", "PUT"})
-NOT_IN_PLACE = (
-    "a running cluster is not replaced by a snapshot, because what was answered since would be lost: lay out a new one "
-    "with `strongroom backup restore -from snapshot:///PATH`"
-)
 
 
 class SnapshotPaths:
     """Handlers for the table of local paths."""
 
-    def __init__(self, member: Member, flow: Flow) -> None:
+    def __init__(self, member: Member, flow: Flow, types: Collection[str]) -> None:
+        """`types` of secrets engines that can be mounted here."""
         self._member = member
         self._flow = flow
+        self.restores = RestoreDesk(member, types)
         self._saving = False
         self._saved: Callable[[], Saved | None] = lambda: None
 
@@ -54,7 +52,7 @@ class SnapshotPaths:
 
     async def _snapshot(self, request: RawRequest) -> RawResponse:
         if request.method in UPDATES:
-            return await self._refused(request)
+            return await self._put_back(request, force=False)
         if request.method != "GET":
             raise unsupported_operation()
         if not self._is_here(request):
@@ -77,15 +75,19 @@ class SnapshotPaths:
     async def _force(self, request: RawRequest) -> RawResponse:
         if request.method not in UPDATES:
             raise unsupported_operation()
-        return await self._refused(request)
+        return await self._put_back(request, force=True)
 
-    async def _refused(self, request: RawRequest) -> RawResponse:
-        """N3, for who may ask at all."""
+    async def _put_back(self, request: RawRequest, *, force: bool) -> RawResponse:
+        """N3."""
         if not self._is_here(request):
             return await self._flow.elsewhere(request)
 
-        async def do(_request: RawRequest) -> Answer:
-            raise Refusal(400, NOT_IN_PLACE)
+        def check_may(view: View, now_ns: int) -> None:
+            pending = self._member.running.overlay_pending
+            self._flow.judge.at(view, request, now_ns, pending=pending, local=True)
+
+        async def do(asked: RawRequest) -> Answer:
+            return await self.restores.restore(asked, check_may, force=force)
 
         return await self._flow.judged(request, do)
 

@@ -7,13 +7,17 @@ Invariants
   R1  nothing in the file is readable without a threshold of shares but what heads of backup objects say: indexes,
       times, ids of nodes and of the line of history
   R2  a file is taken for whole only if both sums are there and right; the sealed ones are compared with keys (`verify`)
+  R3  whatever a file says of itself, reading it takes memory for one object, and disk for twice its size: it holds
+      four plain files of which ciphertext is the bulk, and nothing that a tar could hold beside them is understood
 Source: Vault API, "sys/storage/raft/snapshot"; POSIX ustar.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
+import io
 import json
 import struct
 import tarfile
@@ -27,7 +31,7 @@ from .format import OBJECT_BYTES_MAX, Header, Kind, parse
 from .sealed import BackupSealer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from ..keyring.keyring import Keyring
@@ -41,13 +45,25 @@ SMALL_BYTES_MAX = 1 << 20
 PIECE_BYTES = 1 << 16
 BLOCK_BYTES = 512
 TAR_END = bytes(2 * BLOCK_BYTES)
+TAR_REST_BYTES_MAX = 1 << 20  # programs fill a tar up to whole records
+OBJECTS_MIN = 1024  # beside as many as there are of this mean size: parts of a base are larger (R3)
+OBJECT_BYTES_MEAN_MIN = 1 << 14
+FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE)
+NOT_WHOLE = "this is no snapshot, or not all of it"
 FOREIGN = "could not verify hash file, possibly the snapshot is using a different set of unseal keys"
 
 _LENGTH = struct.Struct(">I")
 
 
+class ForeignSnapshotError(DamagedError):
+    """The sealed sums are not those that the cluster of these keys made."""
+
+    def __init__(self) -> None:
+        super().__init__(FOREIGN)
+
+
 class Place(NamedTuple):
-    """One object in state.bin."""
+    """One object in state.bin. `parsed` is without its head and box (R3)."""
 
     offset: int
     parsed: Parsed
@@ -130,43 +146,78 @@ class Gzip:
 
 
 # ---- reading
-def read_archive(name: str, state: BinaryIO) -> Archive:
-    """The file of that name; its state.bin stands in `state` afterwards. Raises DamagedError (R2), OSError."""
+def read_archive(
+    source: str | BinaryIO, state: BinaryIO, check_room: Callable[[int], None] = lambda _size_bytes: None
+) -> Archive:
+    """The file, by its name or open; its state.bin stands in `state` afterwards. Raises DamagedError (R2), OSError.
+
+    `check_room` is asked before so many bytes are written to `state`; what it raises is raised.
+    """
+    if isinstance(source, str):
+        with open(source, "rb") as file:  # noqa: PTH123 - as it was named
+            return read_archive(file, state, check_room)
     small: dict[str, bytes] = {}
     state_sha256 = ""
+    state_bytes_max = 2 * source.seek(0, io.SEEK_END) + SMALL_BYTES_MAX
+    source.seek(0)
     try:
-        with tarfile.open(name, "r|gz") as tar:
-            for entry in tar:
-                source = tar.extractfile(entry)
-                if source is None or entry.name not in {META, STATE, SUMS, SEALED}:
-                    continue
-                if entry.name == STATE and not state_sha256:
-                    state_sha256 = _copied(source, state)
-                elif entry.name != STATE and entry.name not in small and entry.size <= SMALL_BYTES_MAX:
-                    small[entry.name] = source.read()
+        with gzip.GzipFile(fileobj=source) as plain:
+            for name, size_bytes in _files(plain):
+                if name == STATE and not state_sha256:
+                    if size_bytes > state_bytes_max:
+                        raise DamagedError("the snapshot was packed smaller than one can be: it is another file")
+                    state_sha256 = _copied(plain, size_bytes, state, check_room)
+                elif name in {META, SUMS, SEALED} and name not in small and size_bytes <= SMALL_BYTES_MAX:
+                    small[name] = _exactly(plain, size_bytes)
                 else:
-                    raise DamagedError("a file of the snapshot stands there twice, or is too large")
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise DamagedError("this is no snapshot, or not all of it") from error
+                    raise DamagedError("the snapshot holds a file twice, too large, or of another name")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DamagedError(NOT_WHOLE) from error
     if small.keys() != {META, SUMS, SEALED} or not state_sha256:
-        raise DamagedError("this is no snapshot, or not all of it")
+        raise DamagedError(NOT_WHOLE)
     if not hmac.compare_digest(sums_of(small[META], state_sha256), small[SUMS]):
         raise DamagedError("the sums of the snapshot are not those of its files: it is damaged")
     return Archive(_meta(small[META]), list(_objects(state)), small[SUMS], small[SEALED])
 
 
+def _files(plain: gzip.GzipFile) -> Iterator[tuple[str, int]]:
+    """(name, size) of each file of a tar, which must be read whole before the next is asked for (R3).
+
+    At last all of the gzip was read, so its own sums are compared, too. Raises DamagedError.
+    """
+    while any(block := _exactly(plain, BLOCK_BYTES)):
+        try:
+            entry = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except tarfile.HeaderError:
+            raise DamagedError(NOT_WHOLE) from None
+        if entry.type not in FILE_TYPES or entry.size < 0:
+            raise DamagedError("the snapshot holds something that is no plain file")
+        yield entry.name, entry.size
+        _exactly(plain, -entry.size % BLOCK_BYTES)
+    rest = plain.read(TAR_REST_BYTES_MAX + 1)
+    if any(rest) or len(rest) > TAR_REST_BYTES_MAX:
+        raise DamagedError("the snapshot goes on behind its end")
+
+
+def _exactly(plain: gzip.GzipFile, size_bytes: int) -> bytes:
+    data = plain.read(size_bytes)
+    if len(data) < size_bytes:
+        raise DamagedError(NOT_WHOLE)
+    return data
+
+
 def verify(archive: Archive, keyring: Keyring, random: Random) -> None:
-    """The sums are the ones that the cluster of these keys sealed. Raises DamagedError."""
+    """The sums are the ones that the cluster of these keys sealed. Raises ForeignSnapshotError."""
     sealer = BackupSealer(keyring, random)
     try:
         parsed, last = parse(archive.sealed), archive.places[-1].parsed
         same = sealer.open(parsed) == archive.sums and parsed.header.part == SUMS_PART
     except DamagedError:
-        raise DamagedError(FOREIGN) from None
+        raise ForeignSnapshotError from None
     finally:
         sealer.wipe()
     if not same or parsed.header.previous != last.hash or parsed.header.generation != last.header.generation:
-        raise DamagedError(FOREIGN)
+        raise ForeignSnapshotError
 
 
 def _meta(data: bytes) -> dict[str, Any]:
@@ -181,17 +232,20 @@ def _meta(data: bytes) -> dict[str, Any]:
     return meta
 
 
-def _copied(source: Any, state: BinaryIO) -> str:
+def _copied(plain: gzip.GzipFile, size_bytes: int, state: BinaryIO, check_room: Callable[[int], None]) -> str:
     digest = hashlib.sha256()
-    while piece := source.read(PIECE_BYTES):
+    while size_bytes:
+        piece = _exactly(plain, min(size_bytes, PIECE_BYTES))
+        check_room(len(piece))
         digest.update(piece)
         state.write(piece)
+        size_bytes -= len(piece)
     return digest.hexdigest()
 
 
 def _objects(state: BinaryIO) -> Iterator[Place]:
     """Raises DamagedError for what is no base."""
-    end, offset = state.tell(), 0
+    end, offset, left = state.tell(), 0, OBJECTS_MIN + state.tell() // OBJECT_BYTES_MEAN_MIN
     while offset < end:
         state.seek(offset)
         head = state.read(_LENGTH.size)
@@ -201,7 +255,10 @@ def _objects(state: BinaryIO) -> Iterator[Place]:
         parsed = parse(state.read(size))
         if parsed.header.kind != Kind.BASE:
             raise DamagedError("a snapshot holds one base, and this one something else")
-        yield Place(offset + _LENGTH.size, parsed, size)
+        left -= 1
+        if left < 0:
+            raise DamagedError("a snapshot has fewer and larger objects")
+        yield Place(offset + _LENGTH.size, msgspec.structs.replace(parsed, head=b"", box=b""), size)
         offset += _LENGTH.size + size
     if not end:
         raise DamagedError("a snapshot without a state")

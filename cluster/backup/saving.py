@@ -96,9 +96,10 @@ async def save_snapshot(member: Member) -> Saved:
     envelope, unsealed = member.keyrings.in_use, member.unsealed
     if not envelope or unsealed is None:
         raise SealedError("no keyring is in use")
-    base = PinnedBase(member.running)
     sealer = BackupSealer(unsealed.keyring, member.random)
+    # What is pinned is copied before each change until it is released: whatever can fail comes before.
     file: BinaryIO = tempfile.TemporaryFile(dir=member.settings.data_dir)  # noqa: SIM115 - `Saved` closes it
+    base = PinnedBase(member.running)
     try:
         head = head_of_base(
             member.generation, base.index, base.term, base.time_ns, follows=None, envelope=envelope,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from . import records
 from .indexes import INDEXED, Indexes
 from .slots import METADATA, SECRET, SHARDS, VERSION, shard_of
-from .sweeps import CUBBYHOLE_KIND, CUBBYHOLE_MOUNT, LEASE_KIND, MOUNT_KIND, TOKEN_KIND
+from .sweeps import CUBBYHOLE_KIND, CUBBYHOLE_MOUNT, LEASE_KIND, MOUNT_KIND, RESTORE_KIND, TOKEN_KIND
 from .tables import MOUNT_UUID_BYTES, VERSION_BYTES, Table
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def orphans(state: State) -> list[str]:
     """Sentences about records that can be reached though what they belong to is gone, or that nothing will remove."""
     swept = _swept(state)
     mounts = {mount.uuid for mount in _decoded(state, Table.MOUNT, records.Mount).values()}
-    mounts |= swept[MOUNT_KIND]
+    mounts |= swept[MOUNT_KIND] | swept[RESTORE_KIND]
     tokens = _decoded(state, Table.TOKEN, records.Token)
     accessors = _decoded(state, Table.ACCESSOR, records.Accessor)
     counted = {
@@ -100,7 +100,9 @@ def orphans(state: State) -> list[str]:
 
 
 def _swept(state: State) -> dict[str, set[bytes]]:
-    targets: dict[str, set[bytes]] = {kind: set() for kind in (MOUNT_KIND, TOKEN_KIND, LEASE_KIND, CUBBYHOLE_KIND)}
+    targets: dict[str, set[bytes]] = {
+        kind: set() for kind in (MOUNT_KIND, TOKEN_KIND, LEASE_KIND, CUBBYHOLE_KIND, RESTORE_KIND)
+    }
     for sweep in _decoded(state, Table.SWEEP, records.Sweep).values():
         targets.setdefault(sweep.kind, set()).add(sweep.target)
     return targets

@@ -226,6 +226,26 @@ class Loader:
         return self._state
 
 
+def records_of(payload: bytes | memoryview) -> End | list[tuple[int, bytes, bytes]]:
+    """(table, key, record) of everything that one payload says, or the end; without a state. Raises DamagedError.
+
+    Of one secret the metadata come first, and what follows in a later payload follows at once.
+    """
+    try:
+        number, kind, table = _HEAD.unpack_from(payload)
+        body = memoryview(payload)[_HEAD.size :]
+        if number == FORMAT and kind == RECORDS and table > VERSION:
+            return [(table, key, split(stored)[1]) for key, stored in _decode_records(body).items()]
+        if number == FORMAT and kind in {SLOTS, MORE} and table == SECRET:
+            slots = _decode_slots(body).items()
+            return [(named, name, record) for key, slot in slots for named, name, _, record in logical(key, slot)]
+        if number == FORMAT and kind == END:
+            return _decode_end(body)
+    except (msgspec.MsgspecError, struct.error, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedError("a part of the snapshot does not decode") from error
+    raise DamagedError("a part of no known kind or format")
+
+
 def _load_records(state: State, table: int, part: dict[bytes, bytes]) -> None:
     shards = state.shards(table)
     state.counts[table] = state.counts.get(table, 0) + len(part)

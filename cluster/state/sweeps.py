@@ -9,6 +9,8 @@ Kinds, and their targets
   token   a token's key, whose record is gone; its descendants and their accessors go
   lease   a folder of lease ids (ends in "/", or is empty for all); leases issued until the sweep's `time_ns` go
   cubbyhole   what one token kept, as `cubbyhole` names it; its entries go, unless the token is there
+  restore   a mount uuid that is written to and not mounted yet: nothing goes while its writer is at work; once nobody
+      is, everything does, as of a mount (`next_abandoned`)
 
 Invariants
   W1  a step is decided only on a Sweep record that is applied and that nothing pending changes: so everything
@@ -16,6 +18,7 @@ Invariants
   W2  nothing reachable is removed: a target that is alive ends its sweep
   W3  descendants go before their parents, or the path to those left would be lost
   W4  every record that had to be read is expected at the index at which it was read
+  W5  whoever writes below a `restore` expects its record as it is: so nothing is written there once it is given up
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from .tables import MOUNT_UUID_BYTES, RECORDS_MAX, VERSION_BYTES, Table
 from .view import View, look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from .machine import State
     from .transaction import Draft
@@ -39,6 +42,7 @@ MOUNT_KIND = "mount"
 TOKEN_KIND = "token"  # noqa: S105 - the name of a kind of sweep
 LEASE_KIND = "lease"
 CUBBYHOLE_KIND = "cubbyhole"
+RESTORE_KIND = "restore"
 CUBBYHOLE_MOUNT = b"cubbyhole/"
 _SERVICE = "service"  # type of the tokens that keep anything
 CUBBYHOLE_FEW = 2  # entries that go with their token at once: those of a wrapping token; more are swept
@@ -125,6 +129,29 @@ def next_sweep(state: State, limit: int = LIMIT, *, view: View | None = None) ->
             removal.put(Table.SWEEP, key, records.change(records.Sweep, record, after=after), index)
         return removal.draft
     return None
+
+
+def next_abandoned(
+    state: State, at_work: Collection[bytes], limit: int = LIMIT, *, view: View | None = None
+) -> Draft | None:
+    """What was to become mounts, and whose writer is gone, is removed like unmounted ones; None where there is none.
+
+    `at_work`: the uuids that this leader itself is writing to.
+    """
+    view = state if view is None else view
+    removal = Removal(limit)
+    for key, index, record in sorted(state.items(Table.SWEEP)):
+        sweep = records.readable(records.Sweep, record)
+        if sweep is None or sweep.kind != RESTORE_KIND or sweep.target in at_work:
+            continue
+        if _index(view, Table.SWEEP, key) != index:
+            continue
+        name = sweep_key(MOUNT_KIND, sweep.target)
+        if not removal.fits(2, 2 * len(key) + 8 * len(name)):
+            break
+        removal.drop(Table.SWEEP, key, index)
+        _start(view, removal, MOUNT_KIND, sweep.target)
+    return None if removal.empty else removal.draft
 
 
 def next_expiry(state: State, now_ns: int, limit: int = LIMIT, *, view: View | None = None) -> Draft | None:

@@ -8,6 +8,7 @@ the token. Source: Vault API, "HTTP status codes"; outcomes of failed writes as 
 from __future__ import annotations
 
 import http.client
+import io
 import shutil
 import ssl
 from dataclasses import dataclass, field
@@ -114,10 +115,12 @@ class Connection:
             self._open = None
 
     def request(
-        self, method: str, at: str, body: str | None = None, headers: Mapping[str, str] | None = None,
+        self, method: str, at: str, body: str | BinaryIO | None = None, headers: Mapping[str, str] | None = None,
         into: BinaryIO | None = None,
     ) -> Reply:  # fmt: skip
         """The answer to one request for a target; the body of a success goes `into` a file, if one is given.
+
+        A body that is a file is sent from where it begins, with its size announced.
 
         Raises LocalError if nothing was sent, OutcomeUnknown if a write was sent and no answer came.
         """
@@ -135,7 +138,7 @@ class Connection:
         return self._once(method, at, body, headers or {}, into)
 
     def _once(
-        self, method: str, at: str, body: str | None, headers: Mapping[str, str], into: BinaryIO | None
+        self, method: str, at: str, body: str | BinaryIO | None, headers: Mapping[str, str], into: BinaryIO | None
     ) -> Reply:
         connection = self._connect()
         sending = {"X-Vault-Request": "true", "Accept": "application/json", **headers}
@@ -143,10 +146,13 @@ class Connection:
             sending["X-Vault-Token"] = self._settings.token
         if self._settings.namespace:
             sending["X-Vault-Namespace"] = self._settings.namespace
-        if body is not None:
+        if isinstance(body, str):
             sending.setdefault("Content-Type", "application/json")
+        elif body is not None:
+            sending |= {"Content-Type": "application/gzip", "Content-Length": str(body.seek(0, io.SEEK_END))}
+            body.seek(0)
         try:
-            connection.request(method, at, None if body is None else body.encode(), sending)
+            connection.request(method, at, body.encode() if isinstance(body, str) else body, sending)
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.getheaders()}
             if into is not None and answer.status == http.client.OK:

@@ -25,19 +25,18 @@ operator = LazyGroup(
 
 raft = LazyGroup(
     "raft",
-    help="Look at the members of the cluster, and save its state.",
+    help="Look at the members of the cluster, save its state, and put it back.",
     lazy={
         "list-peers": ("operator_peers", "list_peers", "list the members"),
-        "snapshot": ("operator", "snapshot", "save the state as one sealed file"),
+        "snapshot": ("operator", "snapshot", "save the state as one sealed file, and put one back"),
     },
 )
 
 snapshot = LazyGroup(
     "snapshot",
-    help="Save the state of the cluster as one sealed file.",
-    lazy={"save": ("operator_snapshot", "save", "save it to a new file")},
-    absent={
-        "restore": "a running cluster is not replaced by a snapshot\n"
-        "next: strongroom backup restore -from snapshot:///PATH lays out a new cluster from it"
+    help="Save the state of the cluster as one sealed file, and put one back.",
+    lazy={
+        "save": ("operator_snapshot", "save", "save it to a new file"),
+        "restore": ("operator_snapshot", "restore", "put the secrets of a saved one back, in place"),
     },
 )

@@ -1,6 +1,7 @@
-"""`operator raft snapshot save`: the state of the cluster as one sealed file.
+"""`operator raft snapshot`: the state of the cluster as one sealed file, saved and put back.
 
-Writes that file and nothing else. Invariant: a file with the name asked for is whole, and nobody's file is replaced.
+Writes that file and nothing else. Invariants: a file with the name asked for is whole, and nobody's file is replaced;
+one that is not whole is not sent.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import click
 from .failures import LocalError
 from .jsontext import encode
 from .output import pairs, remark
-from .session import api_command
+from .session import api_command, option
 
 if TYPE_CHECKING:
     from .session import Session
 
 PATH = "sys/storage/raft/snapshot"
+FORCE = f"{PATH}-force"
 LAST = "SHA256SUMS.sealed"
 
 
@@ -35,7 +37,29 @@ def save(session: Session, file: str) -> None:
         raise LocalError(f"{error.filename or file} cannot be written: {error.strerror}") from None
     found = {"file": os.path.abspath(file), "bytes": size_bytes}  # noqa: PTH100 - not resolved: as it was named
     session.output.body(encode(found).encode() + b"\n", pairs(found))
-    remark(f"next, if it is ever needed: strongroom backup restore -from snapshot://{found['file']}")
+    remark("next, if it is ever needed: strongroom operator raft snapshot restore FILE puts its secrets back, and")
+    remark(f"strongroom backup restore -from snapshot://{found['file']} begins a new cluster from it")
+
+
+@api_command("restore")
+@click.argument("file", type=click.Path(dir_okay=False))
+@option("--force", is_flag=True, help="also a snapshot from before a restore of this cluster")
+def restore(session: Session, file: str, *, force: bool) -> None:
+    """Put the secrets engines of the snapshot FILE back, with what they held. Who may do what stays as it is.
+
+    A large one takes longer than -timeout: the server goes on, and its log and audit devices say what became of it.
+    """
+    if not _is_whole(file):
+        raise LocalError(f"{file} is no whole snapshot; nothing was sent")
+    leader = session.ask("GET", "sys/leader").document
+    address = str(leader.get("leader_address") or "")
+    there = session if leader.get("is_self") or not address else session.at(address)
+    try:
+        with open(file, "rb") as source:  # noqa: PTH123 - as it was named
+            reply = there.upload(FORCE if force else PATH, source)
+    finally:
+        there.close()
+    session.output.body(reply.body, pairs(reply.data))
 
 
 def _saved(session: Session, file: str) -> int:
@@ -63,3 +87,5 @@ def _is_whole(name: str) -> bool:
             return [entry.name for entry in tar][-1:] == [LAST]
     except (tarfile.TarError, EOFError):
         return False
+    except OSError as error:
+        raise LocalError(f"{name} cannot be read: {error.strerror or 'no gzip'}") from None

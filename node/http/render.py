@@ -112,7 +112,7 @@ def refused(refusal: Refusal, *, applied: str | None = None, write_id: str | Non
     texts: Sequence[str] = refusal.texts
     if refusal.wrapped and texts:
         texts = [multierror(texts)]
-    body = errors_body(texts, data=refusal.data, applied=applied, write_id=write_id)
+    body = errors_body(texts, data=refusal.data, applied=applied or refusal.applied, write_id=write_id)
     headers = [] if refusal.retry_after_s is None else [("Retry-After", str(refusal.retry_after_s))]
     return RawResponse(refusal.status, body, headers)
 

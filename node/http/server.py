@@ -19,6 +19,7 @@ from .admission import Turns
 from .errors import BodyTooLargeError, BrokenBodyError, EdgeRefusal, OverloadError
 from .headers import Trust
 from .hot import Hosts, Hot, fits, match
+from .limits import Limited
 from .parse import BODIES, Head, Wire, complete, parse_head
 from .protocol import EdgeProtocol, Manager
 from .quiet import describe, quiet_libraries
@@ -26,6 +27,7 @@ from .render import errors_body, refused
 from .response import Heads, WireResponse, plain_bytes, wire_bytes
 from .seams import Clock, Random, RequestIds
 from .streaming import StreamedResponse
+from .upload import CONTINUE, Upload
 
 if TYPE_CHECKING:
     import ssl
@@ -35,17 +37,17 @@ if TYPE_CHECKING:
     from .limits import HttpLimits
 
 Handler = Callable[[RawRequest], Awaitable[RawResponse]]
+Limiting = Callable[[Limited, str], None]
 SWEEP_S = 1.0
 LAG_CHECK_S = 0.05
 READ_BUFFER_BYTES = 1 << 16
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 AT_ONCE = frozenset({"GET", "LIST", "SCAN"})
 """Methods whose answer may need no wait."""
 EXEMPT_PATHS = frozenset({"sys/health", "/livez", "/readyz", "/startupz"})
 """Answered however busy the node is: who probes must tell overload from death."""
 
-UNREAD_PATHS = frozenset({"sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"})
-"""A body that is sent there is no JSON, may be of any size, and is answered without being read."""
+UPLOAD_PATHS = frozenset({"sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"})
+"""A body that is sent there is no JSON, and large: it is read by the handler, if at all (upload.py)."""
 
 
 class AtOnce(Protocol):
@@ -79,6 +81,7 @@ class Edge:
         self.manager: Manager = cast("Manager", None)
         self.answer_now: Callable[[Any, EdgeProtocol], bytes | None] = lambda _message, _protocol: None
         self.answer_hot: Callable[[bytes, EdgeProtocol], bytes | None] = lambda _data, _protocol: None
+        self.limited: Limiting = lambda _limit, _address: None
         self._loop = loop
         self._unsent: list[tuple[asyncio.Transport, bytes]] = []
         self._logger = logger
@@ -117,6 +120,7 @@ class HttpServer:
         listener: str = "main",
         on_fatal: Callable[[BaseException], None] | None = None,
         at_once: AtOnce | None = None,
+        on_limited: Limiting | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
         self._handler = handler
@@ -129,6 +133,7 @@ class HttpServer:
         self._listener = listener
         self._on_fatal = on_fatal
         self._at_once = at_once
+        self._on_limited = on_limited
         self._logger = logger or logging.getLogger("strongroom.http")
         self._timers: list[asyncio.TimerHandle] = []
         self._expected_lag_check = 0.0
@@ -141,6 +146,8 @@ class HttpServer:
         self.edge = Edge(self._limits, self._clock, self._trust, loop, self._logger, secure=self._ssl is not None)
         self.edge.manager = Manager(self._serve, loop=loop)
         self.edge.answer_now = self._answer_now
+        if self._on_limited is not None:
+            self.edge.limited = self._on_limited
         if self._at_once is not None and fits(self._limits):
             self.edge.answer_hot = self._answer_hot
         self.acceptor = Acceptor(
@@ -151,6 +158,7 @@ class HttpServer:
             ssl_context=self._ssl,
             is_exempt=self._trust.is_proxy,
             report=self.edge.report,
+            limited=self.edge.limited,
         )
         bound = await self.acceptor.listen(host, port)
         self._expected_lag_check = self._clock.boot() + LAG_CHECK_S
@@ -159,6 +167,10 @@ class HttpServer:
             loop.call_later(LAG_CHECK_S, self._check_lag_again),
         ]
         return bound
+
+    def use(self, ssl_context: ssl.SSLContext) -> None:
+        """Connections that begin from now on are shown its certificate; those that stand go on."""
+        self._ssl = self.acceptor.ssl_context = ssl_context
 
     async def stop(self, drain_s: float) -> None:
         """No connection is left. Requests in work are answered if that takes no more than `drain_s`."""
@@ -179,6 +191,7 @@ class HttpServer:
         now = self._clock.boot()
         for protocol in self.edge.manager.protocols:
             if protocol.overdue(now):
+                self.edge.limited(Limited.TIME, protocol.peer.address)
                 protocol.expire()
 
     def observe_lag(self, lag_s: float) -> None:
@@ -228,6 +241,7 @@ class HttpServer:
             response = await self._admitted(request, protocol, head)
         except Refusal as refusal:
             close = close or (isinstance(refusal, EdgeRefusal) and refusal.close)
+            self._count(refusal, protocol, head)
             response = self._refused(refusal, head)
         except asyncio.CancelledError:
             raise
@@ -325,16 +339,19 @@ class HttpServer:
         address = head.facts.remote_address
         await self.edge.turns.enter(address, exempt=head.path in EXEMPT_PATHS)
         try:
-            raw = await self._body(request, protocol, head)
-            return await self._handler(
-                complete(head, raw, self._ids.next(), protocol.peer, self._listener, self._limits)
-            )
+            is_upload = head.path in UPLOAD_PATHS and head.method in BODIES
+            raw = b"" if is_upload else await self._body(request, protocol, head)
+            made = complete(head, raw, self._ids.next(), protocol.peer, self._listener, self._limits)
+            if is_upload:
+                made.upload = Upload(
+                    request.content, protocol, self._clock.boot, length=request.content_length,
+                    wants_continue=head.wants_continue,
+                )  # fmt: skip
+            return await self._handler(made)
         finally:
             self.edge.turns.leave(address)
 
     async def _body(self, request: BaseRequest, protocol: EdgeProtocol, head: Head) -> bytes:
-        if head.path in UNREAD_PATHS and head.method in BODIES:
-            return b""
         if (request.content_length or 0) > self._limits.body_bytes:
             raise BodyTooLargeError
         content = request.content
@@ -355,6 +372,10 @@ class HttpServer:
         if protocol.body_received > self._limits.body_bytes:
             raise BodyTooLargeError
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _count(self, refusal: Refusal, protocol: EdgeProtocol, head: Head | None) -> None:
+        if isinstance(refusal, EdgeRefusal) and refusal.limit is not None:
+            self.edge.limited(refusal.limit, protocol.peer.address if head is None else head.facts.remote_address)
 
     def _refused(self, refusal: Refusal, head: Head | None) -> RawResponse:
         if isinstance(refusal, OverloadError):

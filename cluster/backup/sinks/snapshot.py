@@ -91,8 +91,7 @@ class SnapshotSink:
         file = self._file
         if file is None:
             raise SinkError(f"{self.url}: not opened")
-        file.seek(int(stored.name))
-        return file.read(stored.size)
+        return await asyncio.to_thread(_piece, file, int(stored.name), stored.size)
 
     async def begin(self, generation: Generation, *, fork: bool = False) -> None:
         """See Sink (D1)."""
@@ -121,6 +120,11 @@ class SnapshotSink:
 
     def _refuse(self) -> NoReturn:
         raise SinkRefusedError(f"{self.url}: a snapshot is only read")
+
+
+def _piece(file: BinaryIO, offset: int, size_bytes: int) -> bytes:
+    file.seek(offset)
+    return file.read(size_bytes)
 
 
 def is_snapshot(sink: Sink) -> bool:

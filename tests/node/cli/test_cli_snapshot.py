@@ -1,4 +1,4 @@
-"""`operator raft snapshot save`: the file is whole or not there."""
+"""`operator raft snapshot`: the file is whole or not there, and is sent back as it is."""
 
 from __future__ import annotations
 
@@ -81,12 +81,55 @@ def test_nobody_s_file_is_replaced(api: Any, run: Any, tmp_path: Path) -> None:
     assert (tmp_path / "a").read_text() + (tmp_path / "b.partial").read_text() == "mineanother's"
 
 
-def test_a_restore_in_place_is_said_not_to_be_there(run: Any) -> None:
-    """With the command that does what can be done."""
-    result = run("operator", "raft", "snapshot", "restore", "a.snap")
+# ---- putting it back
+POST = "POST /v1/sys/storage/raft/snapshot"
+DONE = {"data": {"snapshot_index": 7, "mounts": ["secret/"], "secrets": 3}, "warnings": ["policies stay\nas they are"]}
 
-    assert result.exit_code == 1
-    assert "strongroom backup restore -from snapshot:///PATH" in result.stderr
+
+def restored(run: Any, tmp_path: Path, *options: str, data: bytes = WHOLE) -> Any:
+    (tmp_path / "a.snap").write_bytes(data)
+    return run("operator", "raft", "snapshot", "restore", "-format=json", *options, str(tmp_path / "a.snap"))
+
+
+def test_it_is_sent_as_it_is_and_what_differs_is_shown(api: Any, run: Any, tmp_path: Path) -> None:
+    """To the leader that was asked; by force to the other path."""
+    api.answers["GET /v1/sys/leader"] = (200, {"is_self": True, "leader_address": api.url})
+    api.answers[POST] = api.answers[f"{POST}-force"] = (200, DONE)
+    result = restored(run, tmp_path)
+
+    assert (result.exit_code, json.loads(result.stdout)["data"]) == (0, DONE["data"])
+    assert "WARNING: policies stay" in result.stderr
+    sent = api.requests[-1]
+    assert (sent.raw, sent.headers["Content-Type"]) == (WHOLE, "application/gzip")
+    assert restored(run, tmp_path, "-force").exit_code == 0
+    assert api.seen[-1] == f"{POST}-force"
+
+
+def test_it_goes_to_the_leader_at_once(api: Any, run: Any, tmp_path: Path) -> None:
+    """A follower would have it sent twice; nobody is led from https to http."""
+    api.answers["GET /v1/sys/leader"] = (200, {"is_self": False, "leader_address": f"{api.url}/"})
+    api.answers[POST] = (200, DONE)
+    assert restored(run, tmp_path).exit_code == 0
+    assert api.seen == ["GET /v1/sys/leader", POST]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [((400, {"errors": ["could not verify hash file"]}), 2), ((403, {"errors": ["permission denied"]}), 2), (None, 3)],
+)
+def test_what_became_of_it_is_said(api: Any, run: Any, tmp_path: Path, answer: Any, code: int) -> None:
+    """Refused, or sent and not answered: that is not known."""
+    api.answers["GET /v1/sys/leader"] = (200, {"is_self": True})
+    api.answers[POST] = answer
+    assert restored(run, tmp_path).exit_code == code
+
+
+@pytest.mark.parametrize("data", [b"", b"text", WHOLE[:-30], archive("meta.json")])
+def test_what_is_no_whole_snapshot_is_not_sent(api: Any, run: Any, tmp_path: Path, data: bytes) -> None:
+    """Nor is a file that is not there."""
+    assert restored(run, tmp_path, data=data).exit_code == 1
+    assert run("operator", "raft", "snapshot", "restore", str(tmp_path / "gone")).exit_code == 1
+    assert api.requests == []
 
 
 def test_unseal_says_that_the_seal_is_to_be_migrated(api: Any, run: Any) -> None:
