@@ -1,7 +1,7 @@
 """Sealing of values for deciders: picks the small salt id, and puts its fact into the draft when it is new.
 
 Pure but for the Sealer's own salts. Invariant: a box is never proposed before, or apart from, the fact that says
-which salt its salt id means; the log orders them.
+which salt its salt id means; the log orders them. A transaction carries the fact of a salt once.
 """
 
 from __future__ import annotations
@@ -77,6 +77,9 @@ class ValueSealing:
             found = look(view, Table.SALT, records.Salt, self._mine[1].to_bytes(4, "big"))
             if found is not None and (found[1].key_term, found[1].salt) == mine:
                 return self._mine[1]
+            if _is_put(draft, self._mine[1], mine):
+                draft.hashes = (EVERYTHING,)
+                return self._mine[1]
         taken = {int.from_bytes(key, "big") for key, _, _ in view.items(Table.SALT)}
         taken |= {int.from_bytes(key, "big") for table, key, _ in draft.puts if table == Table.SALT}
         salt_id = max(taken, default=0) + 1
@@ -87,3 +90,13 @@ class ValueSealing:
         draft.put(Table.SALT, key, records.Salt(key_term=mine[0], salt=mine[1]))
         draft.hashes = (EVERYTHING,)
         return salt_id
+
+
+def _is_put(draft: Draft, salt_id: int, salt: tuple[bytes, bytes]) -> bool:
+    """The draft carries the fact that this id means this salt."""
+    wanted = (Table.SALT, salt_id.to_bytes(4, "big"))
+    found = next((record for table, key, record in draft.puts if (table, key) == wanted), None)
+    if found is None:
+        return False
+    fact = records.decode(records.Salt, found)
+    return (fact.key_term, fact.salt) == salt

@@ -22,6 +22,7 @@ import msgspec
 from cluster import AuditDevice, AuditHead, DamagedError, Draft, Member, StrongroomError, Table, View, records
 
 from .audit import AuditError, Broker, DeviceSpec, LineSettings, ProbedRules
+from .audit.chain import MAC_BYTES, SEQUENCE_MAX
 from .engines.fields import FieldError
 from .engines.system import request_headers
 from .engines.system.audit_devices import SALT_BYTES, SALT_FIELD, TYPES, wished_device
@@ -285,7 +286,7 @@ class AuditDesk:
     async def call(self, peer: str, method: str, body: bytes) -> bytes:
         """A member's question."""
         if method == HEADS_CALL:
-            await self._put_heads(peer, msgspec.msgpack.decode(body, type=dict[str, AuditHead]))
+            await self._put_heads(peer, _reported(body))
             return b""
         await self.settled()
         return msgspec.msgpack.encode(self.problems)
@@ -323,6 +324,17 @@ class AuditDesk:
             async with asyncio.timeout(SYNC_WAIT_S):
                 await self.record_heads(everything=True)
         await self.broker.close()
+
+
+def _reported(body: bytes) -> dict[str, AuditHead]:
+    """The heads that a member reports, by device. Raises DamagedError unless a chain could go on from each."""
+    try:
+        heads = msgspec.msgpack.decode(body, type=dict[str, AuditHead])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise DamagedError("a report of audit heads is not readable") from None
+    if any(not 0 <= one.sequence <= SEQUENCE_MAX or len(one.head) != MAC_BYTES for one in heads.values()):
+        raise DamagedError("a report of audit heads holds one that no chain has")
+    return heads
 
 
 def head_key(node_id: str, path: bytes) -> bytes:

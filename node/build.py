@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cluster import (
     DamagedError,
+    FailpointError,
     FolderError,
     ShimRefusedError,
     SinkRefusedError,
@@ -43,6 +44,7 @@ def _reload(node: Node, read_again: Callable[[], Config]) -> None:
         config = read_again()
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the node goes on as it was
         log.error("the configuration was not reloaded: %s", error)  # noqa: TRY400 - a sentence for the operator
+        node.security.record("configuration refused", why=type(error).__name__)
         return
     node.reload(config)
 
@@ -74,7 +76,7 @@ async def _serve(config: Config, read_again: Callable[[], Config] | None) -> int
     try:
         node = Node(config)
         await node.start()
-    except (OSError, DamagedError, FolderError, ShimRefusedError, SinkRefusedError) as error:
+    except (OSError, DamagedError, FailpointError, FolderError, ShimRefusedError, SinkRefusedError) as error:
         log.critical("the node cannot start: %s", error)
         return 1
     if read_again is not None:

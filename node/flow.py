@@ -90,6 +90,10 @@ class Flow:
         """No more work is begun in threads."""
         self._writing.close()
 
+    def hear_configured(self, told: Callable[[RawRequest, str], None]) -> None:
+        """`told(request, applied)` hears of each change of configuration that this node executes."""
+        self._writing.on_configured = told
+
     async def handle(self, request: RawRequest) -> RawResponse:
         """The answer to a request below a mount. Never raises but for cancellation and broken invariants."""
         try:
@@ -224,7 +228,10 @@ class Flow:
         if refusal is not None:
             return refused(refusal)
         assert answer is not None
-        return self._indexes.add(respond(request.id, answer), state.applied_index, "readindex")
+        response = respond(request.id, answer)
+        if member.sealed:  # meanwhile: an index is signed with a key, and what was done may be told only once
+            return response
+        return self._indexes.add(response, state.applied_index, "readindex")
 
     async def unjudged(self, request: RawRequest, do: Callable[[RawRequest], Awaitable[Answer]]) -> RawResponse:
         """A local path that needs no token, of a node that is unsealed: audited, done, audited. Raises as `judged`."""

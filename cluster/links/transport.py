@@ -66,6 +66,7 @@ class Links:
         self.hellos: dict[str, Hello] = {}
         self.is_recovering: Callable[[], bool] = lambda: False  # said in every ping
         self._recovering: set[str] = set()  # peers whose newest ping said so
+        self.on_certificate: Callable[[str, bytes], None] = lambda _peer, _der: None  # told of each proven link
         self._refusals: dict[str, str] = {}  # why the last dial of a peer gave no link
         self._on_message = on_message
         self._on_connected = on_connected
@@ -169,6 +170,8 @@ class Links:
         self._standing[key] = connection
         self.hellos[connection.peer] = hello
         self._refusals.pop(connection.peer, None)
+        if connection.proven:
+            self.on_certificate(connection.peer, connection.public_certificate)
         if connection.kind == "raft" and connection.proven:
             self._on_connected(connection.peer, hello)
         self._on_turn()

@@ -1,4 +1,5 @@
-"""What is derived from the records: path trees, children of tokens, instants of expiry and of write ids.
+"""What is derived from the records: path trees, children of tokens, instants of expiry and of write ids, the order of
+what stands in the table of identity.
 
 Pure.
 
@@ -15,6 +16,7 @@ from typing import Any
 
 from . import bags, records
 from .expiry import TimeBuckets
+from .ordered import OrderedKeys
 from .pathtree import PathTree
 from .tables import MOUNT_UUID_BYTES, Table
 
@@ -22,7 +24,8 @@ TOKEN = int(Table.TOKEN)
 LEASE = int(Table.LEASE)
 WRITE_ID = int(Table.WRITE_ID)
 ENTRY = int(Table.ENTRY)
-INDEXED = frozenset({TOKEN, LEASE, WRITE_ID, ENTRY})
+IDENTITY = int(Table.IDENTITY)
+INDEXED = frozenset({TOKEN, LEASE, WRITE_ID, ENTRY, IDENTITY})
 
 EXPIRY_WIDTH_NS = 1_000_000_000
 WRITE_ID_WIDTH_NS = 1 << 26  # 67 ms: some hundred ids at full load, which a sweep sorts
@@ -52,12 +55,13 @@ def facts(table: int, record: bytes | None) -> Facts:
 class Indexes:
     """See the module's paragraph."""
 
-    __slots__ = ("children", "entries", "instants", "leases", "secrets")
+    __slots__ = ("children", "entries", "identity", "instants", "leases", "secrets")
 
     def __init__(self) -> None:
         self.secrets = PathTree(MOUNT_UUID_BYTES)
         self.entries = PathTree(MOUNT_UUID_BYTES)
         self.leases = PathTree(0)
+        self.identity = OrderedKeys()
         self.children: dict[bytes, bags.Bag] = {}  # token → tokens whose parent it is
         self.instants = {
             TOKEN: TimeBuckets(EXPIRY_WIDTH_NS),
@@ -71,6 +75,9 @@ class Indexes:
             # A key without a mount uuid and something behind it belongs to no folder: kept, not indexed.
             if len(key) > MOUNT_UUID_BYTES:
                 _move(self.entries, key, old, new)
+            return
+        if table == IDENTITY:
+            _move(self.identity, key, old, new)
             return
         if table == LEASE:
             _move(self.leases, key, old, new)
@@ -99,6 +106,7 @@ class Indexes:
             "path tree": {folder: list(children) for folder, children in self.secrets.folders.items()},
             "entry tree": {folder: list(children) for folder, children in self.entries.folders.items()},
             "lease tree": {folder: list(children) for folder, children in self.leases.folders.items()},
+            "identity": list(self.identity),
             "children": {parent: set(bag) for parent, bag in self.children.items()},
             "instants": {
                 table: ({bucket: set(bag) for bucket, bag in times.buckets.items()}, times.order)
@@ -107,7 +115,7 @@ class Indexes:
         }
 
 
-def _move(tree: PathTree, key: bytes, old: bytes | None, new: bytes | None) -> None:
+def _move(tree: PathTree | OrderedKeys, key: bytes, old: bytes | None, new: bytes | None) -> None:
     if old is None:
         if new is not None:
             tree.add(key)

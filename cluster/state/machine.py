@@ -279,6 +279,10 @@ class State:
         """As `list`, of lease ids."""
         return self.indexes.leases.names(folder, after=after, limit=limit)
 
+    def list_identity(self, start: bytes, *, after: bytes = b"", limit: int = 0) -> Names:
+        """See View."""
+        return self.indexes.identity.names(start, after=after, limit=limit)
+
     def descend(self, folder: bytes) -> Iterator[bytes]:
         """Every secret's key below the folder, level by level. The state may change meanwhile."""
         return self.indexes.secrets.descend(folder)

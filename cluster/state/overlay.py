@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from . import bags
-from .indexes import ENTRY, LEASE, TOKEN, facts
+from .indexes import ENTRY, IDENTITY, LEASE, TOKEN, facts
 from .slots import METADATA, SECRET, VERSION
 from .tables import VERSION_BYTES
 
@@ -150,6 +150,21 @@ class Overlay:
             return self.state.list_leases(folder, after=after, limit=limit)
         below = self.state.indexes.leases.descend
         return _part(_joined(folder, self.state.list_leases(folder), changed, below), after, limit)
+
+    def list_identity(self, start: bytes, *, after: bytes = b"", limit: int = 0) -> Names:
+        """See View. Costs what it gives, and what is pending there."""
+        changed = self._pending_below(IDENTITY, start)
+        applied = self.state.list_identity(start, after=after, limit=limit + len(changed) if limit else 0)
+        if not changed:
+            return applied
+        names, cut = set(applied), len(start)
+        for key, there in changed.items():
+            (names.add if there else names.discard)(key[cut:])
+        return _part(names, after, limit)
+
+    def changing(self, table: int, folder: bytes) -> Names:
+        """Keys of the table that begin so and whose records are pending."""
+        return [key for key in self._pending.get(table, ()) if key.startswith(folder)]
 
     def _pending_below(self, table: int, folder: bytes) -> dict[bytes, bool]:
         """Keys below the folder with something pending → whether a record will stand there."""

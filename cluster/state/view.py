@@ -46,6 +46,10 @@ class View(Protocol):
         """As `list`, of lease ids; the folder of all is empty."""
         ...
 
+    def list_identity(self, start: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
+        """Sorted, what follows `start` in keys of table IDENTITY that begin so; no byte of it parts folders."""
+        ...
+
     def list(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
         """Sorted names below `folder` (mount uuid + path ending in "/" or just the uuid), folders with their slash."""
         ...

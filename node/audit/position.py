@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from .chain import GENESIS, Head
+from .chain import GENESIS, SEQUENCE_MAX, Head
 from .file import open_below
 from .options import POSITIONS
 from .sink import SinkError
@@ -34,7 +34,7 @@ class _Head(msgspec.Struct):
 
     def head(self, file: str) -> Head:
         mac = bytes.fromhex(self.chain)
-        if len(mac) != len(GENESIS) or self.sequence < 0:
+        if len(mac) != len(GENESIS) or not 0 <= self.sequence <= SEQUENCE_MAX:
             raise ValueError("no head")
         return Head(self.sequence, mac, file)
 
@@ -77,10 +77,10 @@ class Position:
         if not raw:
             return Head(file=self._file), Head(file=self._file)
         try:
-            return self._read(raw)
-        except (msgspec.MsgspecError, ValueError):
+            return self.heads(raw)
+        except SinkError:
             self.close()
-            raise SinkError("the position is damaged or of another node or device: move it away") from None
+            raise
 
     def put(self, sure: Head, unsure: Head) -> None:
         """The file says so. Raises OSError."""
@@ -93,11 +93,15 @@ class Position:
             os.close(self._fd)
             self._fd = -1
 
-    def _read(self, raw: bytes) -> tuple[Head, Head]:
-        told = msgspec.json.decode(raw, type=_Told)
-        if (told.type, told.format, told.node, told.device) != (TYPE, FORMAT, *self._who):
-            raise ValueError("not ours")
-        return told.sure.head(self._file), told.unsure.head(self._file)
+    def heads(self, raw: bytes) -> tuple[Head, Head]:
+        """What the bytes of a file say, as `open` does. Raises SinkError."""
+        try:
+            told = msgspec.json.decode(raw, type=_Told)
+            if (told.type, told.format, told.node, told.device) == (TYPE, FORMAT, *self._who):
+                return told.sure.head(self._file), told.unsure.head(self._file)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass
+        raise SinkError("the position is damaged or of another node or device: move it away")
 
 
 def _told(head: Head) -> _Head:

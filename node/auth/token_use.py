@@ -60,6 +60,10 @@ class AfterUse:
         """As the view beneath."""
         return self._view.list_leases(folder, after=after, limit=limit)
 
+    def list_identity(self, start: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
+        """As the view beneath."""
+        return self._view.list_identity(start, after=after, limit=limit)
+
     def list(self, folder: bytes, *, after: bytes = b"", limit: int = 0) -> list[bytes]:
         """As the view beneath."""
         return self._view.list(folder, after=after, limit=limit)

@@ -1,13 +1,12 @@
 """The auth method of type userpass: names with passwords.
 
-Pure but for what `Lockout` counts and for the hashing, which runs in a thread (`labour`) before `decide`. Stored is
-`user/NAME`; names are lower-cased.
+Pure but for what `Lockout` counts and for the hashing, which runs in a thread (`labour`) before `decide`. Stored are
+`user/NAME`, names lower-cased, and `bcrypt`: the highest cost of a hash that was ever given for a user of the mount.
 Invariants
   U1  a wrong password and a name that nobody has are told apart neither by the answer nor by the work
   U2  a password that was compared while another one was set proves nothing: it is compared again
   U3  what a name locks is locked before any work is done for it
-Source: Vault API, "Userpass"; the texts are Vault's. `password_hash` is refused: comparing with bcrypt would need a
-library that is not there.
+Source: Vault API, "Userpass"; the texts are Vault's.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ FIELDS = frozenset({"password", "password_hash"}) | frozenset(OLD_NAMES) | token
 _POLICY_FIELDS = frozenset({"policies", "token_policies"})
 _PASSWORD_FIELDS = frozenset({"password", "password_hash"})
 _FOLDER = "user/"
+_DEAREST = "bcrypt"
 _NAME = r"(?P<name>\w(?:[\w.@-]*\w)?)"
 _USER = re.compile("users/" + _NAME)
 _PASSWORD = re.compile(f"users/{_NAME}(?:/password)?")
@@ -60,6 +60,12 @@ class User(msgspec.Struct, array_like=True):
 
     def __repr__(self) -> str:
         return "<User>"
+
+
+class Dearest(msgspec.Struct, array_like=True):
+    """The highest cost of a bcrypt hash of the mount: every login there takes as long. New fields go at the end."""
+
+    bcrypt_cost: int = 0
 
 
 class UserpassEngine(Router):
@@ -126,17 +132,19 @@ class UserpassEngine(Router):
         if request.operation not in _BODIES or (login is None and setting is None):
             return None
         try:
-            password = _password(request)
+            password, password_hash = _password(request), _password_hash(request) if setting is not None else ""
         except FieldError as error:
             raise refusal_of(error, existence_checked=False) from None
         if login is None:
-            return passwords.hashing(password, context.random(passwords.SALT_BYTES)) if password else None
+            needs_none = not password or password_hash
+            return None if needs_none else passwords.hashing(password, context.random(passwords.SALT_BYTES))
         name = login["name"].lower()
         self._lockout.check(context, name)
         if not password:
             raise Refusal(400, "missing password")
-        found = find(context, _FOLDER + name, User)
-        return passwords.proving(password, None if found is None else found.value.password)
+        found, dearest = find(context, _FOLDER + name, User), find(context, _DEAREST, Dearest)
+        stored = None if found is None else found.value.password
+        return passwords.proving(password, stored, 0 if dearest is None else dearest.value.bcrypt_cost)
 
     def _decide_login(self, context: Context, request: RawRequest, captures: Captures) -> Plan:
         name = _name_of(captures)
@@ -237,6 +245,9 @@ def _put(context: Context, captures: Captures, user: User, before: Found[User] |
     draft = Draft()
     if before is None or user != before.value:
         put(context, draft, _FOLDER + _name_of(captures), user, before)
+        dearest, cost = find(context, _DEAREST, Dearest), user.password.bcrypt_cost
+        if cost > (0 if dearest is None else dearest.value.bcrypt_cost):
+            put(context, draft, _DEAREST, Dearest(cost), dearest)
     return Plan(Answer(), draft)
 
 
@@ -249,6 +260,9 @@ def _known(context: Context, captures: Captures) -> Found[User]:
 
 def _hashed(request: RawRequest) -> Hashed | None:
     """What is to be kept of the password in the request; None where there is none."""
+    password_hash = _password_hash(request)
+    if password_hash:
+        return passwords.given(password_hash)
     if not _password(request):
         return None
     if not isinstance(request.labour, Hashed):
@@ -257,10 +271,15 @@ def _hashed(request: RawRequest) -> Hashed | None:
 
 
 def _password(request: RawRequest) -> str:
-    given = parameters(request)
-    if to_text("password_hash", given.get("password_hash")):
-        raise Refusal(400, "password_hash is not supported: give the password")
-    return to_text("password", given.get("password"))
+    return to_text("password", parameters(request).get("password"))
+
+
+def _password_hash(request: RawRequest) -> str:
+    """The hash of a password that is set. Raises Refusal where the password is there, too."""
+    found = to_text("password_hash", parameters(request).get("password_hash"))
+    if found and _password(request):
+        raise Refusal(400, '"password" and "password_hash" cannot be supplied together')
+    return found
 
 
 def _name_of(captures: Captures) -> str:

@@ -50,7 +50,7 @@ class Api(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, Meta(description="HOST:PORT of the second listener, which asks for client certificates; empty = none")
     ] = ""
     cert_client_ca_file: Annotated[
-        str, Meta(description="PEM authorities of client certificates; never the authority of the nodes")
+        str, Meta(description="PEM authorities of client certificates, never that of the nodes; read again on SIGHUP")
     ] = ""
     locked_address: Annotated[
         str,

@@ -15,6 +15,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from .headers import plain_address
+from .limits import Limited
 
 if TYPE_CHECKING:
     import ssl
@@ -48,7 +49,10 @@ class Slot:
 
 
 class Acceptor:
-    """One listening socket. `make` builds the protocol of a connection, `is_exempt` names addresses without a cap."""
+    """One listening socket. `make` builds the protocol of a connection, `is_exempt` names addresses without a cap.
+
+    `limited(limit, address)` is told of each connection that a limit refuses.
+    """
 
     def __init__(
         self,
@@ -60,14 +64,16 @@ class Acceptor:
         ssl_context: ssl.SSLContext | None,
         is_exempt: Callable[[str], bool],
         report: Callable[[str, BaseException | None], None],
+        limited: Callable[[Limited, str], None],
     ) -> None:
         self._make = make
         self._limits = limits
         self._clock = clock
         self._loop = loop
-        self._ssl = ssl_context
+        self.ssl_context = ssl_context
         self._is_exempt = is_exempt
         self._report = report
+        self._limited = limited
         self._listener: socket.socket | None = None
         self._reading = False
         self._exhausted = False  # no file descriptors: try again at the next sweep
@@ -113,6 +119,7 @@ class Acceptor:
         for conn in late:
             slot, _ = self._silent.pop(conn)
             self._loop.remove_reader(conn)
+            self._limited(Limited.TIME, slot.address)
             self._drop(conn, slot)
 
     async def close(self) -> None:
@@ -151,6 +158,7 @@ class Acceptor:
         full = self.counts.total() >= self._limits.connections
         if full or (self.counts[address] >= self._limits.connections_per_address and not self._is_exempt(address)):
             self.refused += 1
+            self._limited(Limited.CONNECTIONS if full else Limited.CONNECTIONS_PER_ADDRESS, address)
             if not self.counts[address]:
                 del self.counts[address]
             conn.close()
@@ -158,7 +166,7 @@ class Acceptor:
         conn.setblocking(False)
         slot = Slot(address, self.counts)
         now = self._clock.boot()
-        if self._ssl is None:
+        if self.ssl_context is None:
             self._start(conn, slot, now)
         else:
             self._silent[conn] = (slot, now)
@@ -193,12 +201,14 @@ class Acceptor:
             await self._loop.connect_accepted_socket(
                 lambda: self._make(slot),
                 conn,
-                ssl=self._ssl,
-                ssl_handshake_timeout=left_s if self._ssl is not None else None,
+                ssl=self.ssl_context,
+                ssl_handshake_timeout=left_s if self.ssl_context is not None else None,
             )
         except Exception as error:  # noqa: BLE001 - whatever a handshake raises concerns that client only
             self.handshakes_failed += 1
             self._report("handshake failed", error)
+            if self._clock.boot() - since >= self._limits.handshake_timeout_s:
+                self._limited(Limited.TIME, slot.address)
             self._drop(conn, slot)
         except BaseException:
             self._drop(conn, slot)

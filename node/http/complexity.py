@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import BadRequestError
+from .errors import BodyLimitError
 
 if TYPE_CHECKING:
     from .limits import HttpLimits
@@ -19,7 +19,7 @@ _NOT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b"[{,:")
 
 
 def check_complexity(raw: bytes, limits: HttpLimits) -> None:
-    """Raises BadRequestError if `raw` has more strings, nesting or elements than the limits allow."""
+    """Raises BodyLimitError if `raw` has more strings, nesting or elements than the limits allow."""
     opening = raw.count(b"[") + raw.count(b"{")
     if (
         raw.count(b'"') <= 2 * limits.json_strings
@@ -30,10 +30,10 @@ def check_complexity(raw: bytes, limits: HttpLimits) -> None:
     # In valid JSON a backslash stands only inside a string, so what is left after these two are the real quotes.
     quoted = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
     if quoted.count(b'"') > 2 * limits.json_strings:
-        raise BadRequestError("refused JSON input due to high complexity: exceeded maximum number of strings")
+        raise BodyLimitError("refused JSON input due to high complexity: exceeded maximum number of strings")
     outside = b"".join(quoted.split(b'"')[::2])
     if len(outside.translate(None, _NOT_STRUCTURE)) > limits.json_elements:
-        raise BadRequestError("refused JSON input due to high complexity: exceeded maximum number of elements")
+        raise BodyLimitError("refused JSON input due to high complexity: exceeded maximum number of elements")
     _check_depth(outside, limits.json_depth)
 
 
@@ -43,7 +43,7 @@ def _check_depth(outside: bytes, depth_max: int) -> None:
         if bracket in b"[{":
             depth += 1
             if depth > depth_max:
-                raise BadRequestError(
+                raise BodyLimitError(
                     f"failed to decode JSON input: invalid character '{chr(bracket)}' exceeded max depth"
                 )
         else:

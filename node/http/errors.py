@@ -12,12 +12,17 @@ from __future__ import annotations
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ..request import Refusal
+from .limits import Limited
 
 
 class EdgeRefusal(Refusal):
-    """A request that was read and is refused before anything looked at it; `close` ends the connection."""
+    """A request that was read and is refused before anything looked at it; `close` ends the connection.
+
+    `limit` is the bound it exceeds, None where it is not a matter of number or size.
+    """
 
     close = False
+    limit: Limited | None = None
 
 
 class BadRequestError(EdgeRefusal):
@@ -25,6 +30,18 @@ class BadRequestError(EdgeRefusal):
 
     def __init__(self, *texts: str) -> None:
         super().__init__(400, *texts)
+
+
+class HeadLimitError(BadRequestError):
+    """400 for a head that holds too much of something."""
+
+    limit = Limited.HEAD
+
+
+class BodyLimitError(BadRequestError):
+    """400 for a body that holds too much of something."""
+
+    limit = Limited.BODY
 
 
 class RelativePathError(EdgeRefusal):
@@ -36,6 +53,8 @@ class RelativePathError(EdgeRefusal):
 
 class PathTooLongError(EdgeRefusal):
     """The decoded path exceeds `path_bytes`."""
+
+    limit = Limited.HEAD
 
     def __init__(self, limit: int) -> None:
         super().__init__(414, f"the path is longer than {limit} bytes")
@@ -59,6 +78,7 @@ class BodyTooLargeError(EdgeRefusal):
     """The body exceeds `body_bytes`, as announced or as received."""
 
     close = True
+    limit = Limited.BODY
 
     def __init__(self) -> None:
         super().__init__(413, "http: request body too large")
@@ -93,6 +113,7 @@ class OverloadError(EdgeRefusal):
     def __init__(self, status: int, retry_after_s: int) -> None:
         text = "too many requests from this address" if status == 429 else "this node is overloaded"
         super().__init__(status, text, retry_after_s=retry_after_s)
+        self.limit = Limited.IN_FLIGHT_PER_ADDRESS if status == 429 else Limited.IN_FLIGHT
 
 
 class WireRefusal(HttpProcessingError):  # noqa: N818 - an answer, not an error of ours

@@ -5,7 +5,21 @@ Pure. Everything a client can make large, slow or many has a number here.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, fields
+
+
+class Limited(enum.StrEnum):
+    """What refuses a client: a closed set, so that refusals can be counted by it."""
+
+    CONNECTIONS = "connections"
+    CONNECTIONS_PER_ADDRESS = "connections per address"
+    IN_FLIGHT = "requests in work"
+    IN_FLIGHT_PER_ADDRESS = "requests in work per address"
+    HEAD = "size of a head"
+    BODY = "size of a body"
+    TIME = "time"
+    RATE_QUOTA = "rate quota"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_to_bytes
 
-from .errors import BadRequestError, PathTooLongError, RelativePathError
+from .errors import BadRequestError, HeadLimitError, PathTooLongError, RelativePathError
 
 if TYPE_CHECKING:
     from .limits import HttpLimits
@@ -65,7 +65,7 @@ def parse_query(query: str, limits: HttpLimits) -> dict[str, str]:
     except UnicodeError:
         raise BadRequestError("the query is not UTF-8") from None
     except ValueError:
-        raise BadRequestError("the query has too many fields") from None
+        raise HeadLimitError("the query has too many fields") from None
     found: dict[str, str] = {}
     for name, value in pairs:
         found[name] = f"{found[name]},{value}" if name in found else value

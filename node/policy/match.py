@@ -20,17 +20,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import capabilities, templates
+from .capabilities import NOTHING, Capability
 from .document import Document, PolicyError
 from .grant import DENIED, Decision, Grant
 from .trie import Trie, is_wildcard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from .document import PathRule
     from .templates import Identity
 
 _LISTINGS = frozenset({"list", "scan"})
+_LISTING = Capability.LIST | Capability.SCAN
 _HELP = Decision(allowed=True)
 _ROOT = Decision(allowed=True, granting_policies=("root",), sudo=True, is_root=True)
 
@@ -81,7 +83,7 @@ class Acl:
             path = path.lstrip("/")
         if operation in _LISTINGS:
             # The edge adds the slash already; a caller that does not must not get round a deny on `kv/dir/`.
-            grant = self._find_listed(path if path[-1:] in {"/", ""} else f"{path}/")
+            grant = self._find_listed(_slashed(path))
         else:
             grant = self._exact.get(path) or self._wildcards.find(path)
         if grant is None:
@@ -93,7 +95,7 @@ class Acl:
     def names(self, operation: str, path: str) -> bool:
         """Whether some rule, be it one that denies, is about the path; root needs none."""
         if operation in _LISTINGS:
-            return self._find_listed(path if path[-1:] in {"/", ""} else f"{path}/") is not None
+            return self._find_listed(_slashed(path)) is not None
         return path in self._exact or self._wildcards.find(path) is not None
 
     def reads_plainly(self, path: str) -> bool:
@@ -103,15 +105,26 @@ class Acl:
         grant = self._exact.get(path) or self._wildcards.find(path)
         return grant is not None and grant.is_plain and "read" in grant.decisions
 
-    def capabilities(self, path: str) -> list[str]:
+    def capabilities(self, path: str, counts: str | None = None) -> list[str]:
         """The sorted capabilities on a path, as `sys/capabilities` answers; `["deny"]` for none, `["root"]` for root.
 
-        The path is looked up as a listing would look it up, as Vault does.
+        What `check` says of each operation, conditions aside; `counts` is the spelling that counts, where the path has
+        several. A listing's path ends in a slash: one without is said to be listable only where the rule for the path
+        as written says so, too, as Vault answers.
         """
         if self._is_root:
             return ["root"]
-        grant = self._find_listed(path.lstrip("/"))
-        return ["deny"] if grant is None else capabilities.words(grant.capabilities)
+        path = path.lstrip("/")
+        counts = path if counts is None else counts
+        granted = _granted(self._find, path, counts) & ~_LISTING
+        listing = _granted(self._find_listed, _slashed(path), _slashed(counts))
+        if path != _slashed(path):
+            listing &= _granted(self._find_listed, path, counts)
+        if listing & _LISTING:
+            both = granted & listing & Capability.SUDO
+            sudo = both if granted & ~Capability.SUDO else listing & Capability.SUDO
+            granted = granted & ~Capability.SUDO | listing & _LISTING | sudo
+        return capabilities.words(granted)
 
     def patterns(self) -> dict[str, list[str]]:
         """Every path pattern with its sorted capabilities, for `sys/internal/ui/resultant-acl`."""
@@ -123,6 +136,9 @@ class Acl:
         return self._is_root or any(
             words != ["deny"] and _may_lie_below(pattern, prefix) for pattern, words in self.patterns().items()
         )
+
+    def _find(self, path: str) -> Grant | None:
+        return self._exact.get(path) or self._wildcards.find(path)
 
     def _find_listed(self, path: str) -> Grant | None:
         bare = path.removesuffix("/")
@@ -161,6 +177,28 @@ class Rules:
         if any(is_wildcard(path) for path in own):
             return Acl({**self._exact, **self._wildcards.grants, **own})
         return Acl({**self._exact, **own}, self._wildcards)
+
+
+def _slashed(path: str) -> str:
+    """The path of a listing of the path, as the edge makes it."""
+    return path if path[-1:] in {"/", ""} else f"{path}/"
+
+
+def _granted(find: Callable[[str], Grant | None], path: str, counts: str) -> Capability:
+    """What the rule for the path grants and, where one is about the spelling that counts, that one grants, too.
+
+    Whether there is sudo is then for that one to say.
+    """
+    granted = _held(find(path))
+    own = find(counts) if granted and counts != path else None
+    if own is None:
+        return granted
+    held = _held(own)
+    return granted & held & ~Capability.SUDO | held & Capability.SUDO
+
+
+def _held(grant: Grant | None) -> Capability:
+    return NOTHING if grant is None or grant.capabilities & Capability.DENY else grant.capabilities
 
 
 def _merged(rules: Iterable[tuple[str, PathRule]]) -> Grant:

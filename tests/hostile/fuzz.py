@@ -19,7 +19,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.hostile import targets_files, targets_keys, targets_links, targets_policy, targets_state
+from tests.hostile import (
+    targets_archive,
+    targets_files,
+    targets_keys,
+    targets_links,
+    targets_node,
+    targets_policy,
+    targets_state,
+)
 from tests.hostile.running import Finding, Run, Target, judge
 
 if TYPE_CHECKING:
@@ -31,7 +39,10 @@ SEED = 1
 ADDRESS_SPACE_BYTES = 4 << 30
 TARGETS = {
     target.name: target
-    for target in (*targets_links.ALL, *targets_state.ALL, *targets_files.ALL, *targets_keys.ALL, *targets_policy.ALL)
+    for room in (
+        targets_links, targets_state, targets_files, targets_keys, targets_policy, targets_node, targets_archive,
+    )
+    for target in room.ALL
 }
 
 
@@ -90,7 +101,7 @@ def replay(targets: list[Target], data: bytes) -> int:
 
 def main() -> int:
     """See above."""
-    parser = argparse.ArgumentParser(description="Fuzz the decoders of links, state, journal, keyring and policies.")
+    parser = argparse.ArgumentParser(description="Fuzz decoders: links, disks, keys, policies, tokens, audit, archives")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--target", choices=sorted(TARGETS), action="append")

@@ -34,8 +34,18 @@ def _entity_routes() -> tuple[Route, ...]:
             fields=entity_paths.FIELDS,
             help="Create a new entity.",
         ),
-        Route("entity/id/?", reads={_LIST: listing.list_entities(by_name=False)}, help="List all the entity IDs."),
-        Route("entity/name/?", reads={_LIST: listing.list_entities(by_name=True)}, help="List all the entity names."),
+        Route(
+            "entity/id/?",
+            reads={_LIST: listing.list_entities(by_name=False)},
+            fields=listing.PAGE,
+            help="List all the entity IDs.",
+        ),
+        Route(
+            "entity/name/?",
+            reads={_LIST: listing.list_entities(by_name=True)},
+            fields=listing.PAGE,
+            help="List all the entity names.",
+        ),
         Route(
             "entity/batch-delete",
             decisions={_UPDATE: entity_paths.decide_batch_delete},
@@ -60,7 +70,12 @@ def _entity_alias_routes() -> tuple[Route, ...]:
             fields=alias_paths.FIELDS,
             help="Create a new alias.",
         ),
-        Route("entity-alias/id/?", reads={_LIST: listing.list_entity_aliases}, help="List all the alias IDs."),
+        Route(
+            "entity-alias/id/?",
+            reads={_LIST: listing.list_entity_aliases()},
+            fields=listing.PAGE,
+            help="List all the alias IDs.",
+        ),
         Route(
             f"entity-alias/id/{_ID}",
             reads={_READ: alias_paths.read_alias},
@@ -89,8 +104,18 @@ def _group_routes() -> tuple[Route, ...]:
             fields=group_paths.FIELDS,
             help="Create a new group.",
         ),
-        Route("group/id/?", reads={_LIST: listing.list_groups(by_name=False)}, help="List all the group IDs."),
-        Route("group/name/?", reads={_LIST: listing.list_groups(by_name=True)}, help="List all the group names."),
+        Route(
+            "group/id/?",
+            reads={_LIST: listing.list_groups(by_name=False)},
+            fields=listing.PAGE,
+            help="List all the group IDs.",
+        ),
+        Route(
+            "group/name/?",
+            reads={_LIST: listing.list_groups(by_name=True)},
+            fields=listing.PAGE,
+            help="List all the group names.",
+        ),
         *by_key,
     )
 
@@ -103,7 +128,12 @@ def _group_alias_routes() -> tuple[Route, ...]:
             fields=group_alias_paths.FIELDS,
             help="Creates a new group alias, or updates an existing one.",
         ),
-        Route("group-alias/id/?", reads={_LIST: listing.list_group_aliases}, help="List all the group alias IDs."),
+        Route(
+            "group-alias/id/?",
+            reads={_LIST: listing.list_group_aliases()},
+            fields=listing.PAGE,
+            help="List all the group alias IDs.",
+        ),
         Route(
             f"group-alias/id/{_ID}",
             reads={_READ: group_alias_paths.read_alias},

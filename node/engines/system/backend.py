@@ -7,12 +7,13 @@ Source: Vault API, "System backend".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...request import Operation
-from . import capabilities, leases, misc, policies, ui
+from . import leases, misc, policies, ui
 from .audit_devices import FIELDS as AUDIT_FIELDS
 from .audit_devices import HASH_FIELDS, AuditDevices, AuditRules
+from .capabilities import Capabilities
 from .mounts import FIELDS as MOUNT_FIELDS
 from .mounts import TUNE_FIELDS, Mounts, MountTypes
 from .operations import operator_routes
@@ -22,6 +23,8 @@ from .wrapping import ROUTES as WRAPPING_ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from cluster import Mount
 
 _READ, _LIST, _UPDATE, _DELETE = Operation.READ, Operation.LIST, Operation.UPDATE, Operation.DELETE
 
@@ -41,6 +44,7 @@ class SystemBackend(Router):
         *,
         audit_rules: AuditRules,
         leader_id: Callable[[], str | None],
+        engine_for: Callable[[Mount], Any] = lambda _mount: None,
         mount_types: MountTypes | None = None,
         extra: Iterable[Route] = (),
     ) -> None:
@@ -51,7 +55,7 @@ class SystemBackend(Router):
                 *_mount_routes("mounts", Mounts(types.secrets, auth=False)),
                 *_mount_routes("auth", Mounts(types.auth, auth=True)),
                 *_policy_routes(),
-                *_capability_routes(),
+                *Capabilities(engine_for).routes,
                 *_audit_routes(AuditDevices(audit_rules)),
                 *_ui_routes(),
                 *leases.ROUTES,
@@ -113,18 +117,6 @@ def _policy_routes() -> tuple[Route, ...]:
             fields=policies.OLD_FIELDS,
             help="Read, write or delete an ACL policy.",
         ),
-    )
-
-
-def _capability_routes() -> tuple[Route, ...]:
-    readers = {
-        "capabilities": capabilities.read_capabilities,
-        "capabilities-self": capabilities.read_capabilities_self,
-        "capabilities-accessor": capabilities.read_capabilities_accessor,
-    }
-    text = "Fetches the capabilities of a token on the given paths."
-    return tuple(
-        Route(name, reads={_UPDATE: reader}, fields=capabilities.FIELDS, help=text) for name, reader in readers.items()
     )
 
 

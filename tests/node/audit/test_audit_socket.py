@@ -355,6 +355,9 @@ def test_the_golden_position_opens(tmp_path):
         GOLDEN.replace(b'"s/"', b'"t/"'),
         GOLDEN.replace(b"6161", b"61"),
         GOLDEN.replace(b'"sequence":7', b'"sequence":-7'),
+        GOLDEN.replace(b'"sequence":7', b'"sequence":9223372036854775808'),
+        GOLDEN.replace(b'"sequence":9', b'"sequence":999999999999999999999999'),
+        b'{"x":' + b"[" * 4000,
     ],
 )
 def test_a_position_that_is_not_ours_is_refused_and_left(tmp_path, raw):

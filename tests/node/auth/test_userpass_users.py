@@ -75,7 +75,11 @@ def test_existence_makes_the_difference_between_create_and_update(world):
     [
         ("users/new", {}, "missing password", False),
         ("users/new", {"password": ""}, "missing password", False),
-        ("users/new", {"password_hash": "$2a$..."}, "password_hash is not supported: give the password", False),
+        ("users/new", {"password_hash": "$2a$..."}, "password_hash is no bcrypt hash", False),
+        ("users/ann/password", {"password_hash": "plain"}, "password_hash is no bcrypt hash", False),
+        ("users/new", {"password_hash": ["a"]}, NO_TEXT.replace('"password"', '"password_hash"'), False),
+        ("users/new", {"password": "x", "password_hash": "x"},
+         '"password" and "password_hash" cannot be supplied together', False),
         ("users/new", {"password": ["a"]}, NO_TEXT, False),
         ("users/new", {"password": "x", "token_ttl": 9, "token_max_ttl": 5},
          "'token_ttl' cannot be greater than 'token_max_ttl'", False),

@@ -10,7 +10,7 @@ import itertools
 import json
 from typing import Any
 
-from cluster import DamagedError, Draft, Table, Token, Transaction, look, sweeps
+from cluster import DamagedError, Draft, Mount, Table, Token, Transaction, look, sweeps
 from cluster.state.machine import State
 from node.auth.access import acl_of
 from node.auth.token_engine import TokenEngine
@@ -87,8 +87,9 @@ class World:
         self._draws = itertools.count(1)
         self.plans: list[Plan] = []
         system = SystemBackend(
-            audit_rules=FakeAuditRules(), leader_id=lambda: leader, mount_types=mount_types or MountTypes()
-        )
+            audit_rules=FakeAuditRules(), leader_id=lambda: leader, mount_types=mount_types or MountTypes(),
+            engine_for=self.engine_for,
+        )  # fmt: skip
         self.engines = {"system": system, "token": TokenEngine(), "cubbyhole": Cubbyhole()}
         self.root = new_raw_token(self.random)
         facts = bootstrap_records(self.now_ns, self.random, dev=dev)
@@ -100,6 +101,10 @@ class World:
 
     def random(self, count: int) -> bytes:
         return hashlib.shake_128(next(self._draws).to_bytes(8, "big")).digest(count)
+
+    def engine_for(self, mount: Mount) -> Any:
+        """The engine of a mount."""
+        return self.engines.get(mount.type)
 
     def apply(self, draft: Draft) -> int:
         """The index at which the draft was installed; nothing is allowed to fail."""

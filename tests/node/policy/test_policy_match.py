@@ -321,11 +321,12 @@ def test_root_beside_other_policies_is_refused() -> None:
         ("kv/deny/a", ["deny"]),
         ("zzz", ["deny"]),
         ("/kv/a", ["read"]),
-        ("sys/mounts/", ["read"]),
+        ("sys/mounts/", ["deny"]),
+        ("kv/dir/x/", ["list", "read"]),
     ],
 )
 def test_capabilities_are_sorted_words(path: str, expected: list[str]) -> None:
-    """As recorded; the path is looked up as a listing would be."""
+    """As recorded but for one: with a slash behind it, a path is another, and reading it is refused."""
     assert expected == RULES.capabilities(path)
 
 

@@ -7,7 +7,6 @@ import re
 import pytest
 
 from cluster import Table
-from node.engines.identity import listing
 from node.engines.instants import rfc3339
 from tests.node.identity.people import People
 
@@ -209,24 +208,6 @@ def test_a_list_tells_aliases_and_their_mounts(world):
     world.ask("delete", "sys/auth/userpass")
     [alias] = world.data("list", "identity/entity/id")["key_info"][entity_id]["aliases"]
     assert set(alias) == {"id", "name", "mount_accessor"}
-
-
-@pytest.mark.parametrize(
-    "path", ["entity/id", "entity/name", "group/id", "group/name", "entity-alias/id", "group-alias/id"]
-)
-@pytest.mark.parametrize("bound", ["LISTED_MAX", "SCANNED_MAX"])
-def test_a_list_that_would_hold_the_loop_is_refused_and_one_at_the_bound_is_not(world, monkeypatch, path, bound):
-    """Whatever is listed, all of the table is looked at."""
-    external = world.new_group(type="external")
-    world.ask(
-        "update", "identity/group-alias", {"name": "g", "mount_accessor": world.accessor(), "canonical_id": external}
-    )
-    world.sign_in("alice")
-    count = 2 if bound == "LISTED_MAX" else world.count(Table.IDENTITY)
-    monkeypatch.setattr(listing, bound, count)
-    assert len(world.data("list", f"identity/{path}")["keys"]) == 1
-    monkeypatch.setattr(listing, bound, count - 1)
-    assert world.refused("list", f"identity/{path}")[0] == 400
 
 
 @pytest.mark.parametrize(
