@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -26,6 +27,8 @@ ADMIN_S = 30.0
 ANSWER_BYTES_MAX = 1 << 22
 NO_CONTENT = 204
 SEALED = ["Vault is sealed"]
+# A DELETE of such a path removes what a write to it made.
+MAKING = ("sys/policies/acl/", "sys/mounts/", "sys/auth/", "auth/token/roles/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +141,25 @@ class Session:
 
 
 class Admin:
-    """Blocking requests with the administrator's token, for setting up and looking at the end."""
+    """Blocking requests with the administrator's token, for setting up and looking at the end.
 
-    def __init__(self, urls: Mapping[str, str], token: str, ca_file: Path | None) -> None:
+    `made` gets the path of everything that `must` made and DELETE removes, before it is asked for.
+    """
+
+    def __init__(
+        self, urls: Mapping[str, str], token: str, ca_file: Path | None, made: list[str] | None = None
+    ) -> None:
         self.urls = dict(urls)
         self._token = token
         self._tls = tls_of(ca_file)
+        self._made = [] if made is None else made
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """No `must` is under way, and none begins: another thread that still prepares something fails."""
+        with self._lock:
+            self._closed = True
 
     def ask(
         self, method: str, path: str, body: Any = None, *, node: str = "", token: str | None = None,
@@ -160,10 +176,18 @@ class Admin:
 
     def must(self, method: str, path: str, body: Any = None, **more: Any) -> Reply:
         """A request that is part of setting up. Raises TargetError unless it is answered 2xx."""
-        try:
-            reply = self.ask(method, path, body, **more)
-        except OSError as error:
-            raise TargetError(f"{method} {path}: {type(error).__name__}") from error
+        with self._lock:
+            if self._closed:
+                raise TargetError("the run is over")
+            makes = method in {"POST", "PUT"} and path.startswith(MAKING)
+            if makes:
+                self._made.append(path)
+            try:
+                reply = self.ask(method, path, body, **more)
+            except OSError as error:
+                raise TargetError(f"{method} {path}: {type(error).__name__}") from error
+            if makes and 400 <= reply.status < 500:
+                self._made.remove(path)  # refused: what may stand there is somebody else's
         if reply.status >= 300:
             raise TargetError(f"{method} {path} answered {reply.status}")
         return reply

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from . import registry, verdict
 from .plan import PlanError, all_named, named
 from .registry import UnknownNameError
-from .runner import RUNS, execute, new_folder
+from .runner import RUNS
 from .targets.base import TargetError
+from .targets.given import Access
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +28,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="scenarios, targets, faults, workloads and checkers")
-    run = commands.add_parser("run", help="run scenarios, check them, write their reports")
+    run = commands.add_parser("run", help="run scenarios, check them, write their reports", allow_abbrev=False)
     run.add_argument("scenario", nargs="+", help="names from `list`, or TOML files")
     run.add_argument("--target", help="local, netns, compose or sim; or URL,URL,URL of a cluster of your own")
-    run.add_argument("--token-file", type=Path, help="of an administrator of that cluster (or STRONGROOM_TOKEN)")
-    run.add_argument("--ca-file", type=Path, help="PEM authorities of that cluster's certificates")
-    run.add_argument("--hook", help="command that breaks and heals that cluster: HOOK inject|heal FAULT NODE…")
+    _take_access(run)
     run.add_argument("--seed", type=int, help="of the first run (default: drawn and printed)")
-    run.add_argument("--runs", type=int, default=1, help="so many, each with the next seed")
+    run.add_argument("--runs", type=int, help="so many, each with the next seed; of sim, so many seeds")
     run.add_argument("--times", type=int, help="how often each fault comes, instead of what the scenario says")
     run.add_argument("--folder", type=Path, default=Path(RUNS), help=f"where run folders are made (default {RUNS})")
     run.add_argument("--keep", choices=("all", "failed"), default="all", help="which run folders stay")
@@ -44,10 +43,14 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write report.html and junit.xml of stored runs again")
     report.add_argument("run", nargs="+", type=Path)
     report.add_argument("--edn", type=Path, help="and the history in Jepsen's form to this file")
-    replay = commands.add_parser("replay", help="run the plan of a stored run again")
+    replay = commands.add_parser("replay", help="run the plan of a stored run again", allow_abbrev=False)
+    _take_access(replay)
     replay.add_argument("run", type=Path)
     replay.add_argument("--folder", type=Path, default=Path(RUNS))
-    shrink = commands.add_parser("shrink", help="find fewer faults with which a stored run still fails")
+    shrink = commands.add_parser(
+        "shrink", help="find fewer faults with which a stored run still fails", allow_abbrev=False
+    )
+    _take_access(shrink)
     shrink.add_argument("run", type=Path)
     shrink.add_argument("--tries", type=int, default=3, help="runs of a smaller plan before it counts as held")
     shrink.add_argument("--folder", type=Path, default=Path(RUNS))
@@ -55,6 +58,27 @@ def _parser() -> argparse.ArgumentParser:
     env = commands.add_parser("env", help="what this machine can do; remove what runs left behind")
     env.add_argument("action", choices=("check", "clean"), nargs="?", default="check")
     return parser
+
+
+class _Refuse(argparse.Action):
+    """A token on a command line is seen by everybody on the machine; what was given is not repeated."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, _namespace: argparse.Namespace, _values: object,
+        _option: str | None = None,
+    ) -> None:  # fmt: skip
+        parser.error("a token is not given on the command line: --token-file FILE, or STRONGROOM_TOKEN")
+
+
+def _take_access(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--token-file", type=Path, help="of an administrator of your cluster (or STRONGROOM_TOKEN)")
+    parser.add_argument("--token", action=_Refuse, help=argparse.SUPPRESS)
+    parser.add_argument("--ca-file", type=Path, help="PEM authorities of your cluster's certificates")
+    parser.add_argument("--hook", help="command that breaks and heals your cluster: HOOK inject|heal FAULT NODE…")
+
+
+def _access(said: argparse.Namespace) -> Access:
+    return Access(said.token_file, said.ca_file, said.hook)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +118,7 @@ def _list(_said: argparse.Namespace) -> int:
     print("checkers")
     for name, verified, not_verified in verdict.described():
         print(f"  {name:24} {verified} Not: {not_verified}")
-    print("targets\n  " + ", ".join(sorted(registry.TARGETS)))
+    print("targets\n  " + ", ".join([*sorted(registry.TARGETS), "sim", "URL,URL,URL"]))
     return 0
 
 
@@ -103,7 +127,7 @@ def _run(said: argparse.Namespace) -> int:
 
     return run_all(Request(
         [named(name) for name in said.scenario], said.target, said.seed, said.runs, said.times, said.folder, said.keep,
-        said.json, said.token_file, said.ca_file, said.hook,
+        said.json, _access(said),
     ))  # fmt: skip
 
 
@@ -124,16 +148,15 @@ def _report(said: argparse.Namespace) -> int:
 
 
 def _replay(said: argparse.Namespace) -> int:
-    plan = verdict.stored_plan(said.run)
-    folder = new_folder(plan, said.folder)
-    execute(plan, folder)
-    return verdict.judge_folder(folder, say=print)
+    from .campaign import repeat
+
+    return repeat(verdict.stored_plan(said.run), said.folder, _access(said))
 
 
 def _shrink(said: argparse.Namespace) -> int:
     from .shrink import shrink
 
-    return shrink(said.run, said.folder, said.tries, print)
+    return shrink(said.run, said.folder, said.tries, _access(said), print)
 
 
 def _env(said: argparse.Namespace) -> int:

@@ -9,6 +9,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from .restoring import worth
+from .targets.base import FILES
 from .workload import MARK
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ class Ending:
         self._facts["digests"] = await asyncio.to_thread(self._agreed, whole)
         await self._load.final_reads(whole, READ_S)
         self._facts["read"] = True
+        if self._target.sink is not None:
+            keys_file = self._target.folder / "keys"
+            self._facts["backup"] = await asyncio.to_thread(worth, self._target, self._admin, keys_file)
 
     def _agreed(self, nodes: list[str]) -> dict[str, list[Any]]:
         """[index, digest] of each, when they report the same index, or at the end of AGREE_S."""
@@ -70,7 +75,11 @@ class Ending:
     @staticmethod
     def search(target: Target, folder: Path, facts: dict[str, Any]) -> None:
         """No node runs: everything that lies on disks is searched for the marker that every value contains."""
+        if FILES not in target.abilities:
+            return  # they are nobody's whom this process could ask
         from .check.grep import search
 
         places = [folder / "nodes", *(target.data_dir(node) for node in target.nodes)]
+        if target.sink is not None:
+            places.append(target.sink.folder)
         facts["plaintext"] = search(places, MARK)

@@ -9,8 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from . import ledger
+from . import cgroups, ledger
 from .targets.base import PREFIX
+from .targets.postgres import why_no_postgres
+from .targets.seaweed import why_no_seaweed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +31,13 @@ def command(name: str) -> str:
 
 
 def namespaces() -> str:
+    """Why there can be no network namespaces with partitions between them."""
+    return _spaces() or command("nft")
+
+
+def _spaces() -> str:
     """Why network namespaces cannot be made; tried."""
-    why = root() or command("ip") or command("nft")
+    why = root() or command("ip") or command("nsenter")
     if why:
         return why
     tried = subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False, timeout=TRY_S)  # noqa: S607
@@ -39,7 +46,7 @@ def namespaces() -> str:
 
 def packets() -> str:
     """Why single packets cannot be dropped or delayed."""
-    return namespaces() or ("" if Path("/dev/net/tun").exists() else "needs /dev/net/tun")
+    return _spaces() or ("" if Path("/dev/net/tun").exists() else "needs /dev/net/tun")
 
 
 def disks() -> str:
@@ -61,6 +68,8 @@ ABILITIES: Final[dict[str, Callable[[], str]]] = {
     "netns: partitions by nft": namespaces,
     "netns: single packets (TAP switch)": packets,
     "disks of their own: full, slow, power loss": disks,
+    "backups that can be broken: PostgreSQL": why_no_postgres,
+    "backups that can be broken: S3": why_no_seaweed,
     "compose: containers": containers,
 }
 
@@ -77,6 +86,6 @@ def check(say: Callable[[str], None]) -> int:
 
 def clean(say: Callable[[str], None]) -> int:
     """0 if nothing is left of runs that have ended, else 3."""
-    left = ledger.clean(say)
+    left = ledger.clean(say) + cgroups.clean(say)
     say("nothing is left" if not left else f"{left} things could not be removed")
     return 3 if left else 0

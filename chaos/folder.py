@@ -35,6 +35,7 @@ class Sample:
     status: dict[str, Any] | None
     wall_skew_s: float | None = None  # the node's wall clock against the runner's
     sealed: bool = False  # it answered that it has no keys; its status is None then
+    answered: bool = False  # it answered something, if only that it is not ready
 
 
 @dataclass

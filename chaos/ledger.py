@@ -1,13 +1,17 @@
 """What a run has made outside its folder, written down as it is made: so that it can be removed if the run was killed.
 
 A file strongroom-chaos-<pid>.json in the machine's folder for temporary files names processes (with the time of their
-start, for pids are used again), namespaces, mounts and loop devices. `clean` removes what a ledger names whose owner
-has ended, and nothing else: never by the name of a program, never what does not carry PREFIX.
+start, for pids are used again), namespaces, links, mounts, images, folders, projects. `clean` removes what a ledger
+names whose owner has ended, and nothing else: never by the name of a program, never what does not carry a prefix of
+ours. A mount takes its loop device along; a namespace may live on for minutes in connections that nobody answers any
+more, so links into it are named, too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -17,13 +21,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .targets.base import PREFIX
+from .disk.loop import PREFIX as DISK_PREFIX
+from .targets.base import PREFIX, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KINDS: Final = ("processes", "namespaces", "mounts", "folders")
+KINDS: Final = ("processes", "links", "namespaces", "mounts", "files", "folders", "projects")
+PREFIXES: Final = (PREFIX, DISK_PREFIX)
 COMMAND_S: Final = 20.0
+THAW: Final = 0xC0045878  # _IOWR('X', 120, int)
 
 
 def started(pid: int) -> int:
@@ -33,6 +40,23 @@ def started(pid: int) -> int:
     except OSError:
         return 0
     return 0 if fields[0] == "Z" else int(fields[19])
+
+
+def thaw(root: str) -> None:
+    """The file system that is mounted there goes on if it stood still: what hangs in one cannot even be killed."""
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, THAW, 0)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.EIO}:  # it goes on; it has no power
+            raise
+    finally:
+        os.close(fd)
+
+
+def link_prefix(pid: int) -> str:
+    """How the names of that process's links begin; a link's name has 15 characters at most."""
+    return f"sc{pid}-"
 
 
 class Ledger:
@@ -79,22 +103,51 @@ def clean(say: Callable[[str], None], place: Path | None = None) -> int:
 
 def _removed(said: dict[str, Any], say: Callable[[str], None]) -> int:
     failed = 0
+    mounts = [one for one in said.get("mounts", ()) if Path(one).name.startswith(PREFIXES) and os.path.ismount(one)]
+    for mount in mounts:
+        with contextlib.suppress(OSError):
+            thaw(mount)
     for pid, since in said.get("processes", ()):
         if since and started(pid) == since:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             say(f"ended process {pid}")
+    for mount in mounts:
+        failed += _command(["umount", "-l", mount], say)
     for mount in said.get("mounts", ()):
-        if os.path.ismount(mount):
-            failed += _command(["umount", "-l", mount], say)
+        if Path(mount).name.startswith(PREFIXES) and not os.path.ismount(mount):
+            with contextlib.suppress(OSError):
+                Path(mount).rmdir()
+    for file in said.get("files", ()):
+        if Path(file).name.startswith(PREFIXES) and Path(file).is_file():
+            Path(file).unlink(missing_ok=True)
+            say(f"removed {file}")
+    for link in said.get("links", ()):
+        if str(link).startswith(link_prefix(said["owner"][0])) and Path("/sys/class/net", link).exists():
+            failed += _command(["ip", "link", "del", link], say)
     for name in said.get("namespaces", ()):
         if str(name).startswith(PREFIX) and Path(f"/run/netns/{name}").exists():
             failed += _command(["ip", "netns", "del", name], say)
+    for name in said.get("projects", ()):
+        if str(name).startswith(PREFIX):
+            failed += _project(name, say)
     for folder in said.get("folders", ()):
         if Path(folder).name.startswith(PREFIX) and Path(folder).is_dir():
             shutil.rmtree(folder, ignore_errors=True)
             say(f"removed {folder}")
     return failed
+
+
+def _project(name: str, say: Callable[[str], None]) -> int:
+    from .targets.docker import remove_project
+
+    try:
+        remove_project(name)
+    except TargetError as error:
+        say(f"project {name}: {error}")
+        return 1
+    say(f"removed project {name}")
+    return 0
 
 
 def _command(command: list[str], say: Callable[[str], None]) -> int:

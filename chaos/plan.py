@@ -29,6 +29,7 @@ A scenario is TOML; every key but `name` has a default:
 from __future__ import annotations
 
 import random
+import re
 import tomllib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,6 +42,7 @@ REGRESSIONS: Final = Path(__file__).with_name("regressions")
 SELECTORS: Final = ("leader", "follower", "minority", "majority", "all", "one", "none")
 ENDS: Final = ("heal", "core")
 ORDERS: Final = ("random", "given")
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 T = TypeVar("T")
 
 
@@ -104,6 +106,7 @@ class Plan:
     seed: int
     target: str
     steps: tuple[Step, ...]
+    seeds: int = 0  # of the simulator; 0: as many as the scenario is long
 
     def as_json(self) -> dict[str, Any]:
         """For plan.json."""
@@ -118,7 +121,9 @@ class Plan:
         return self.scenario.warm_up_s + max(lanes.values(), default=0.0) + self.scenario.cool_down_s
 
 
-def expand(scenario: Scenario, seed: int, target: str | None = None, times: int | None = None) -> Plan:
+def expand(
+    scenario: Scenario, seed: int, target: str | None = None, times: int | None = None, seeds: int = 0
+) -> Plan:
     """The plan of that seed; `times` replaces how often each fault comes. Raises PlanError."""
     chosen = target or scenario.targets[0]
     rng = random.Random(f"{scenario.name}/{seed}")
@@ -133,7 +138,7 @@ def expand(scenario: Scenario, seed: int, target: str | None = None, times: int 
         )
         for number, spec in enumerate(specs)
     )  # fmt: skip
-    return Plan(scenario, seed, chosen, steps)
+    return Plan(scenario, seed, chosen, steps, seeds)
 
 
 def load(path: Path) -> Scenario:
@@ -168,6 +173,8 @@ def parse(text: str) -> Scenario:
         raise PlanError(f"not TOML: {error}") from error
     if not isinstance(said.get("name"), str) or not said["name"]:
         raise PlanError("a scenario needs a name")
+    if not NAME.fullmatch(said["name"]):
+        raise PlanError("a scenario's name is made of letters, digits, dots and dashes: folders and mounts carry it")
     faults = tuple(_fault(one) for one in said.pop("faults", ()))
     cluster = _made(TargetSettings, said.pop("cluster", {}), "cluster")
     for key in ("targets", "checks"):

@@ -14,9 +14,26 @@ if TYPE_CHECKING:
     from .workload.base import Workload
 
 TARGETS: Final = {
+    "compose": ("chaos.targets.compose", "ComposeTarget"),
     "local": ("chaos.targets.local", "LocalTarget"),
+    "netns": ("chaos.targets.netns", "NetnsTarget"),
 }
 NEMESES: Final = {
+    "hook": ("chaos.nemesis.hook", "Hook"),
+    "audit-blocked": ("chaos.nemesis.audit", "AuditBlocked"),
+    "audit-full": ("chaos.nemesis.audit", "AuditFull"),
+    "audit-rotate": ("chaos.nemesis.audit", "AuditRotate"),
+    "cert-expire": ("chaos.nemesis.certificates", "CertExpire"),
+    "cert-rotate": ("chaos.nemesis.certificates", "CertRotate"),
+    "failpoints": ("chaos.nemesis.failpoints", "Failpoints"),
+    "few-files": ("chaos.nemesis.resources", "FewFiles"),
+    "little-cpu": ("chaos.nemesis.resources", "LittleCpu"),
+    "many-clients": ("chaos.nemesis.resources", "ManyClients"),
+    "sink-cut": ("chaos.nemesis.sinks", "SinkCut"),
+    "sink-kill": ("chaos.nemesis.sinks", "SinkKill"),
+    "sink-pause": ("chaos.nemesis.sinks", "SinkPause"),
+    "sink-reset": ("chaos.nemesis.sinks", "SinkReset"),
+    "sink-slow": ("chaos.nemesis.sinks", "SinkSlow"),
     "clock-jump": ("chaos.nemesis.clock", "Jump"),
     "clock-skew": ("chaos.nemesis.clock", "Skew"),
     "clock-strobe": ("chaos.nemesis.clock", "ClockStrobe"),
@@ -27,6 +44,13 @@ NEMESES: Final = {
     "slow-links": ("chaos.nemesis.links", "Slow"),
     "strobe": ("chaos.nemesis.process", "Strobe"),
     "kill": ("chaos.nemesis.process", "Kill"),
+    "disk-error": ("chaos.nemesis.disk", "Error"),
+    "disk-full": ("chaos.nemesis.disk", "Full"),
+    "disk-slow": ("chaos.nemesis.disk", "Slow"),
+    "power": ("chaos.nemesis.power", "Power"),
+    "rollback": ("chaos.nemesis.files", "Rollback"),
+    "rot": ("chaos.nemesis.files", "Rot"),
+    "wipe": ("chaos.nemesis.files", "Wipe"),
     "pause": ("chaos.nemesis.process", "Pause"),
     "isolate": ("chaos.nemesis.partition", "Partition"),
     "mute": ("chaos.nemesis.partition", "Mute"),
@@ -43,6 +67,7 @@ WORKLOADS: Final = {
     "policies": ("chaos.workload.policies", "Policies"),
     "register": ("chaos.workload.register", "Register"),
     "set": ("chaos.workload.sets", "Sets"),
+    "spoof": ("chaos.workload.spoof", "Spoof"),
     "tokens": ("chaos.workload.tokens", "Tokens"),
 }
 

@@ -1,6 +1,6 @@
 """One run, from an empty folder to facts that checkers read: start, load, faults, healing, last reads, stop, search.
 
-Everything that is made is unmade in `finally`, on SIGINT and on SIGTERM. Errors of the harness or target are no
+Everything that is made is unmade in `finally`, on SIGINT, SIGTERM and SIGHUP. Errors of the harness or target are no
 verdict: they are TargetError, and exit code 3.
 """
 
@@ -26,7 +26,11 @@ from .history import Recorder
 from .load import Load
 from .plan import PlanError
 from .schedule import Schedule
+from .targets import simulated
 from .targets.base import TargetError
+from .targets.given import GivenTarget
+from .targets.simulated import SIM
+from .threads import whole
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -39,6 +43,10 @@ RUNS: Final = "chaos-runs"
 COMMIT_S: Final = 5.0
 
 
+class RunInterruptedError(TargetError):
+    """A signal ended the run; what it had made is gone."""
+
+
 @dataclass
 class Parts:
     """What a run works with."""
@@ -48,6 +56,7 @@ class Parts:
     target: Target
     say: Callable[[str], None]
     facts: dict[str, Any] = field(default_factory=dict)
+    admin: Admin | None = None
 
 
 def new_folder(plan: Plan, root: Path) -> Path:
@@ -64,6 +73,8 @@ def new_folder(plan: Plan, root: Path) -> Path:
 
 def execute(plan: Plan, folder: Path, target: Target | None = None, say: Callable[[str], None] = print) -> RunFolder:
     """The run is over and its folder holds everything checkers need. Raises TargetError."""
+    if plan.target == SIM:
+        return simulated.execute(plan, folder, say)
     run = RunFolder(folder)
     made = target or registry.target(plan.target, folder.resolve(), plan.scenario.cluster)
     parts = Parts(plan, run, made, say)
@@ -78,21 +89,26 @@ async def _until_done(parts: Parts) -> None:
     loop = asyncio.get_running_loop()
     own = asyncio.current_task()
     assert own is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue  # nohup
+        with contextlib.suppress(ValueError, RuntimeError):
             loop.add_signal_handler(number, own.cancel)
     try:
-        parts.say(f"starting {len(parts.target.nodes)} nodes ({parts.plan.target})")
-        await asyncio.to_thread(parts.target.start)
+        doing = "asking" if isinstance(parts.target, GivenTarget) else "starting"
+        parts.say(f"{doing} {len(parts.target.nodes)} nodes ({parts.plan.target})")
+        await whole(parts.target.start)
         await _played(parts)
     except asyncio.CancelledError:
-        raise TargetError("the run was interrupted") from None
+        raise RunInterruptedError("the run was interrupted") from None
     finally:
         await asyncio.to_thread(_stopped, parts)
 
 
 def _stopped(parts: Parts) -> None:
     try:
+        if parts.admin is not None:
+            parts.admin.close()
         parts.facts["exit_codes"] = parts.target.stop()
         Ending.search(parts.target, parts.folder.path, parts.facts)
     finally:
@@ -102,11 +118,13 @@ def _stopped(parts: Parts) -> None:
 async def _played(parts: Parts) -> None:
     plan, target, folder = parts.plan, parts.target, parts.folder
     urls = {node: target.url(node) for node in target.nodes}
-    admin = Admin(urls, target.token, target.ca_file)
+    admin = parts.admin = Admin(urls, target.token, target.ca_file, target.made)
     run_id = f"{folder.path.name}"
     workloads = [(registry.workload(name), share) for name, share in plan.scenario.workloads.items()]
-    nemeses = {step.nemesis: registry.nemesis(step.nemesis) for step in plan.steps}
+    find = target.nemesis if isinstance(target, GivenTarget) else registry.nemesis
+    nemeses = {step.nemesis: find(step.nemesis) for step in plan.steps}
     for workload, _ in workloads:
+        workload.mount = target.mount
         await asyncio.to_thread(workload.prepare, admin, run_id)
     parts.facts["write_gap_s"] = {name: one.write_gap_s for name, one in nemeses.items()}
     folder.write("plan.json", _plan_json(plan, target, {name: one.colour for name, one in nemeses.items()}))
@@ -127,6 +145,7 @@ async def _played(parts: Parts) -> None:
             await _acts(parts, load, schedule, recorder)
             load.stop()
             await loading
+            parts.facts["unhealed"] = schedule.effects
             await Ending(parts.plan, target, admin, watch, load, parts.facts).run(schedule.unhealed)
         finally:
             for task in (watching, loading):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .history import NEMESIS
 from .nemesis.base import Scene, missing
+from .threads import whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,7 @@ class Schedule:
         self._held: dict[int, tuple[Step, Scene, list[str], dict[str, Any]]] = {}
         self.skipped: dict[str, str] = {}
         self.unhealed: list[str] = []  # of end "core": the nodes that stay broken
+        self.effects: dict[str, dict[str, Any]] = {}  # of faults that have no second line: number → what took effect
 
     async def run(self) -> None:
         """All steps of all lanes are done, and healed."""
@@ -73,7 +75,7 @@ class Schedule:
         said = {"fault": step.number, "nodes": nodes, "leader": leader, "write_gap_s": step.write_gap_s}
         self._recorder.add("info", NEMESIS, step.nemesis, node=",".join(nodes), more=said)
         try:
-            facts.update(await asyncio.to_thread(self._nemeses[step.nemesis].inject, scene, nodes))
+            facts.update(await whole(self._nemeses[step.nemesis].inject, scene, nodes))
         except Exception as error:  # noqa: BLE001 - whatever it is, what was begun is healed and the run says so
             facts["error"] = f"{type(error).__name__}: {error}"
 
@@ -89,7 +91,7 @@ class Schedule:
         """S1, S2."""
         step, scene, nodes, facts = self._held.pop(number)
         try:
-            facts.update(await asyncio.to_thread(self._nemeses[step.nemesis].heal, scene))
+            facts.update(await whole(self._nemeses[step.nemesis].heal, scene))
         except Exception as error:  # noqa: BLE001 - the others must still be healed
             facts["error"] = f"{type(error).__name__}: {error}"
         said = {"fault": number, **facts}
@@ -98,10 +100,11 @@ class Schedule:
     async def heal_all(self) -> None:
         """Nothing is broken, unless the scenario ends with a core: then one fault of a minority stays for ever."""
         for number in list(self._held):
-            _, _, nodes, _ = self._held[number]
+            _, _, nodes, facts = self._held[number]
             quorum = len(self._target.nodes) // 2 + 1
             if self._plan.scenario.end == "core" and len(self._target.nodes) - len(nodes) >= quorum:
                 self.unhealed.extend(nodes)
+                self.effects[str(number)] = dict(facts)
                 continue
             await self.heal(number)
 

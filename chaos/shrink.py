@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from . import verdict
 from .runner import execute, new_folder
+from .targets.given import is_urls, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from .targets.given import Access
 
 
 T = TypeVar("T")
@@ -39,7 +42,7 @@ def minimal(items: Sequence[T], fails: Callable[[Sequence[T]], bool]) -> list[T]
     return left
 
 
-def shrink(run: Path, root: Path, tries: int, say: Callable[[str], None]) -> int:
+def shrink(run: Path, root: Path, tries: int, access: Access, say: Callable[[str], None]) -> int:
     """Prints the smallest plan found and where its run is. Raises PlanError, TargetError."""
     plan = verdict.stored_plan(run)
     if verdict.judge_folder(run, lambda _line: None) != 1:
@@ -51,7 +54,8 @@ def shrink(run: Path, root: Path, tries: int, say: Callable[[str], None]) -> int
         for _ in range(tries):
             smaller = replace(plan, steps=tuple(steps))  # type: ignore[arg-type]
             folder = new_folder(smaller, root)
-            execute(smaller, folder, say=lambda _line: None)
+            given = opened(plan.target, folder.resolve(), access) if is_urls(plan.target) else None
+            execute(smaller, folder, given, say=lambda _line: None)
             code = verdict.judge_folder(folder, lambda _line: None)
             say(f"{len(steps)} faults: {'fails' if code == 1 else 'holds'} ({folder})")
             if code == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from . import registry
@@ -9,14 +10,17 @@ from .check import every
 from .check.base import Valid, Verdict, merged
 from .folder import RunFolder
 from .plan import FaultSpec, Plan, PlanError, Scenario, Step
-from .targets.base import TargetSettings
+from .targets import simulated
+from .targets.base import FILES, TargetSettings
+from .targets.simulated import SIM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
 CODES: Final[dict[Valid, int]] = {"held": 0, "violated": 1, "unknown": 2, "skipped": 2}
 USUAL: Final = ("logs", "rates", "converge", "live", "recover", "plaintext", "audit")
+OF_FILES: Final = ("logs", "plaintext", "audit")  # what they look at lies on the nodes' disks
 MARKS: Final[dict[Valid, str]] = {"held": "ok  ", "violated": "BAD ", "unknown": "?   ", "skipped": "-   "}
 
 
@@ -32,12 +36,26 @@ def judge_folder(path: Path, say: Callable[[str], None]) -> int:
     run = RunFolder(path)
     if not run.plan:
         raise PlanError(f"{path} holds no plan.json")
-    verdicts = every.judge(run, names_of(run.plan))
+    verdicts = verdicts_of(run)
     valid = merged(verdicts)
     run.write("results.json", {"valid": valid, "verdicts": [one.as_json() for one in verdicts]})
     for line in lines_of(run, verdicts):
         say(line)
     return CODES[valid]
+
+
+def verdicts_of(run: RunFolder) -> list[Verdict]:
+    """What everybody who is asked of such a run says."""
+    if run.plan.get("target") == SIM:
+        return simulated.judge(run)
+    return [excused(one, run.plan.get("abilities")) for one in every.judge(run, names_of(run.plan))]
+
+
+def excused(verdict: Verdict, abilities: Collection[str] | None) -> Verdict:
+    """Who cannot tell because the nodes' files are out of reach has nothing to look at; what was found stays found."""
+    if verdict.valid != "unknown" or verdict.checker not in OF_FILES or abilities is None or FILES in abilities:
+        return verdict
+    return replace(verdict, valid="skipped", summary=f"the nodes' files are out of reach ({verdict.summary})")
 
 
 def lines_of(run: RunFolder, verdicts: Iterable[Verdict]) -> list[str]:
@@ -75,4 +93,5 @@ def stored_plan(path: Path) -> Plan:
     for key in ("targets", "checks"):
         scenario[key] = tuple(scenario[key])
     steps = tuple(Step(**one) for one in said["steps"])
-    return Plan(Scenario(**scenario, faults=faults, cluster=cluster), said["seed"], said["target"], steps)
+    made = Scenario(**scenario, faults=faults, cluster=cluster)
+    return Plan(made, said["seed"], said["target"], steps, said.get("seeds", 0))

@@ -71,7 +71,8 @@ class Watch:
                 one["id"]: one.get("clock_skew_ms") for one in status.data.get("members") or () if "id" in one
             }
         sealed = not isinstance(status, NoAnswer) and status.sealed
-        return Sample(self._now_ns(), node, serves, said, sealed=sealed)
+        answered = not (isinstance(ready, NoAnswer) and isinstance(status, NoAnswer))
+        return Sample(self._now_ns(), node, serves, said, sealed=sealed, answered=answered)
 
     def leader(self) -> str | None:
         """Who leads the highest term that anybody spoke of lately."""

@@ -37,7 +37,7 @@ class _Records:
     requests: Counter[str] = field(default_factory=Counter)
     responses: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)  # responses that hold an error
-    late: bool = False  # on some node a response stands before every request
+    late: bool = False  # in some trail a response stands before the request
 
 
 @dataclass
@@ -132,6 +132,7 @@ def _read(trail: _Trail, found: dict[str, _Records]) -> int:
     """Records of the requests that are asked for are counted; the number of lines."""
     count = 0
     begun: set[str] = set()
+    early: set[str] = set()  # with a response; a device that was enabled in between never has the request
     for raw in trail.lines():
         count += 1
         try:
@@ -144,11 +145,12 @@ def _read(trail: _Trail, found: dict[str, _Records]) -> int:
             continue
         if kind == "request":
             records.requests[trail.device] += 1
+            records.late |= rid in early
             begun.add(rid)
         elif kind == "response":
             records.responses[trail.device] += 1
             records.failed[trail.device] += bool(line.get("error"))
-            records.late |= rid not in begun
+            early |= {rid} - begun
     return count
 
 
@@ -169,16 +171,16 @@ def _wrong_records(records: _Records) -> str:
 
 
 def _chain_faults(trail: _Trail, run: RunFolder) -> Iterable[tuple[str, bool]]:
-    """(what is wrong, whether a crash or a power cut excuses it)."""
+    """(what is wrong, whether a power cut excuses it). What a node tore when it died for good it could not state."""
     from node.audit import verify
 
     report = verify(trail.lines())
     lost = _lost_power(trail.node, run)
-    dead = trail.node not in whole_nodes(run)
+    dead = trail.node not in whole_nodes(run) or run.facts.get("exit_codes", {}).get(trail.node, 0) is None
     for finding in report.findings:
         torn_end = dead and finding.fault.value == DAMAGED and finding.sequence == report.head.sequence
-        what = f"{trail.node} {trail.device}: {finding.fault.value} at line number {finding.sequence}"
-        yield what, lost or torn_end
+        if not torn_end:
+            yield f"{trail.node} {trail.device}: {finding.fault.value} at line number {finding.sequence}", lost
 
 
 def _lost_power(node: str, run: RunFolder) -> bool:

@@ -32,11 +32,6 @@ class Band:
         """The class it is counted in."""
         return f"{self.fault.name} {self.hit}"
 
-    @property
-    def hold_s(self) -> float:
-        """How long it was broken; infinite if it was never healed."""
-        return (self.fault.ended_ns - self.fault.began_ns) / 1e9
-
     def overlaps(self, began_ns: float, ended_ns: float) -> bool:
         """Whether that time has a part in the band."""
         return began_ns < self.fault.ended_ns + AFTER_NS and ended_ns > self.fault.began_ns
@@ -79,6 +74,22 @@ def breaks_quorum(run: RunFolder, nodes: set[str]) -> bool:
     return count - len(nodes & set(run.nodes)) < count // 2 + 1
 
 
+def undisturbed(run: RunFolder, faults: Iterable[Fault]) -> set[str]:
+    """Nodes that must go on serving: hit by none of these faults, in one majority whose members all hear each other.
+
+    Where a partition leaves nodes that hear some of a majority and not others (bridge, ring), nobody is promised
+    anything: which of the overlapping majorities leads is open.
+    """
+    around = list(faults)
+    broken = {node for fault in around for node in fault.nodes}
+    left = [node for node in run.nodes if node not in broken]
+    grudges: list[dict[str, list[str]]] = [fault.effect.get("grudge") or {} for fault in around]
+    deaf = {(sink, source) for grudge in grudges for sink, sources in grudge.items() for source in sources}
+    near = {a: {b for b in left if (a, b) not in deaf and (b, a) not in deaf} for a in left}
+    quorum = len(run.nodes) // 2 + 1
+    return {node for node in left if len(near[node]) >= quorum and all(near[one] == near[node] for one in near[node])}
+
+
 def leader_before(run: RunFolder, time_ns: float) -> str | None:
     """Who said last that it leads."""
     leader = None
@@ -100,7 +111,7 @@ def end_of_load_ns(run: RunFolder) -> float:
     said = run.facts.get("load_ended_ns")
     if said is not None:
         return float(said)
-    times = [e.time_ns for e in run.events if e.process != NEMESIS and not (e.more or {}).get("final")]
+    times = [e.time_ns for e in run.events if e.type == "invoke" and not (e.more or {}).get("final")]
     return float(max(times, default=0))
 
 

@@ -17,6 +17,7 @@ from .base import Checker, Verdict, merged, unknown
 from .converge import Converge
 from .live import Live
 from .logs import Logs
+from .origin import Origin
 from .plaintext import Plaintext
 from .policies import Policies
 from .rates import Rates
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 IN_ORDER: Final[tuple[Checker, ...]] = (
     Logs(), Rates(), Witness(), Wgl(), Acked(), Session(), Sets(), Appends(), Revocation(), SingleUse(), Policies(),
-    Audit(), Plaintext(), Converge(), Live(), Recover(), Backup(),
+    Origin(), Audit(), Plaintext(), Converge(), Live(), Recover(), Backup(),
 )  # fmt: skip
 CHECKERS: Final[dict[str, Checker]] = {checker.name: checker for checker in IN_ORDER}
 ALWAYS: Final = ("logs", "rates")

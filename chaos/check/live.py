@@ -3,21 +3,21 @@
 A gap begins with the last acknowledgement, or later with the first request of those who then waited: silence of clients
 is no outage. It belongs to every fault whose band it touches, and the most generous of their budgets counts. Where no
 majority was left, the time that it was broken is added to a budget that the scenario did not set itself. Reads are
-measured at each node that no fault hits, while a majority is whole, against the same budgets.
+measured at each node that no fault disturbs (bands.py), against the same budgets.
 
 Source: CockroachDB, roachtest/tests/failover.go (pMax); TigerBeetle, VOPR's liveness phase (end "core").
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from chaos.history import NEMESIS
 
-from .bands import AFTER_NS, Band, bands, breaks_quorum, end_of_load_ns
+from .bands import AFTER_NS, Band, bands, breaks_quorum, end_of_load_ns, undisturbed
 from .base import Verdict, held, skipped, unknown, violated
-from .words import READS, WRITES, distribution
+from .words import distribution, is_read, is_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -56,7 +56,7 @@ class Live:
         if not found:
             return skipped(self, "nothing was broken")
         end_ns = end_of_load_ns(run)
-        writes = gaps(run.events, lambda event: event.f in WRITES, end_ns)
+        writes = gaps(run.events, is_write, end_ns)
         wrong: list[str] = []
         worst: dict[str, dict[str, list[float]]] = {"writes": {}, "reads": {}}
         _judge_writes(run, found, writes, wrong, worst["writes"])
@@ -103,14 +103,9 @@ def gaps(events: Iterable[Event], wanted: Callable[[Event], bool], end_ns: float
 
 def _within(found: Sequence[Gap], band: Band) -> list[Gap]:
     """Gaps that touch the band."""
-    first = bisect_left([gap.ended_ns for gap in found], band.fault.began_ns)
-    chosen = []
-    for gap in found[first:]:
-        if gap.began_ns >= band.fault.ended_ns + AFTER_NS:
-            break
-        if band.overlaps(gap.began_ns, gap.ended_ns):
-            chosen.append(gap)
-    return chosen
+    first = bisect_right([gap.ended_ns for gap in found], band.fault.began_ns)
+    last = bisect_left([gap.began_ns for gap in found], band.fault.ended_ns + AFTER_NS)
+    return list(found[first:last])
 
 
 def _allowed_s(run: RunFolder, found: Sequence[Band], gap: Gap) -> float | None:
@@ -139,13 +134,13 @@ def _judge_writes(
 def _judge_reads(
     run: RunFolder, found: Sequence[Band], end_ns: float, wrong: list[str], worst: dict[str, list[float]]
 ) -> None:
-    """Of each node, in the bands of faults that hit others and left a majority."""
+    """Of each node, in the bands of faults that do not disturb it."""
     for node in run.nodes:
-        reads = gaps(run.events, lambda event, node=node: event.f in READS and event.node == node, end_ns)  # type: ignore[misc]
+        reads = gaps(run.events, lambda event, node=node: is_read(event) and event.node == node, end_ns)  # type: ignore[misc]
         for band in found:
-            around = [other for other in found if other.overlaps(band.fault.began_ns, band.fault.ended_ns + AFTER_NS)]
-            broken = {name for other in around for name in other.fault.nodes}
-            inside = [] if node in broken or breaks_quorum(run, broken) else _within(reads, band)
+            until_ns = band.fault.ended_ns + AFTER_NS
+            around = [other.fault for other in found if other.overlaps(band.fault.began_ns, until_ns)]
+            inside = _within(reads, band) if node in undisturbed(run, around) else []
             if inside:
                 what = f"reads at {node}"
                 _note(band, what, inside, wrong, worst, lambda gap: _allowed_s(run, found, gap))
@@ -171,7 +166,7 @@ def _after_healing(run: RunFolder, end_ns: float) -> list[str]:
     healed_ns = run.facts.get("healed_ns")
     if healed_ns is None or "load_ended_ns" not in run.facts:
         return []
-    after = [e for e in run.events if e.f in WRITES and e.process != NEMESIS and healed_ns < e.time_ns <= end_ns]
+    after = [e for e in run.events if is_write(e) and e.process != NEMESIS and healed_ns < e.time_ns <= end_ns]
     tried, done = (sum(event.type == kind for event in after) for kind in ("invoke", "ok"))
     if not tried or done:
         return []

@@ -30,6 +30,7 @@ class Register:
         """What says nothing is left out: reads that failed, writes that surely were not done."""
         said = [one for one in operations if _says_something(one)]
         self.operations: Sequence[Operation] = said
+        self.observers = frozenset(n for n, one in enumerate(said) if one.f == "read" or one.outcome == "fail")
         reads = [one for one in said if one.f == "read"]
         self._read_at: dict[str, set[int | None]] = {}
         for one in reads:
@@ -72,6 +73,7 @@ class Policy:
         """Tries without an answer, and flips that surely were not done, say nothing."""
         said = [one for one in operations if one.outcome == "ok" or (one.f == "flip" and one.outcome == "info")]
         self.operations: Sequence[Operation] = said
+        self.observers = frozenset(n for n, one in enumerate(said) if one.f == "try")
         self._needs = {
             number: needed
             for word in ("allow", "deny")

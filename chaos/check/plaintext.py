@@ -12,6 +12,7 @@ from chaos.workload import MARK
 
 from .base import Verdict, held, unknown, violated
 from .grep import search
+from .words import is_write
 
 if TYPE_CHECKING:
     from chaos.folder import RunFolder
@@ -32,12 +33,12 @@ class Plaintext:
         there: dict[str, Any] = run.facts.get("plaintext") or {}
         found = [*there.get("found", ()), *here["found"]]
         unread = sorted({*there.get("unread", ()), *here["unread"]})
-        written = sum(MARK in str(one.argument) for one in run.operations if one.argument is not None)
+        written = sum(is_write(one) and one.outcome == "ok" for one in run.operations)
         numbers: dict[str, Any] = {
             "files": there.get("files", 0),
             "bytes": there.get("bytes", 0),
             "files_here": here["files"],
-            "marked": written,
+            "writes": written,
         }
         if found:
             details = list(dict.fromkeys(f"{hit['file']} at byte {hit['offset']} ({hit['form']})" for hit in found))
@@ -48,6 +49,6 @@ class Plaintext:
         if unread:
             return unknown(self, f"{len(unread)} files could not be read", **numbers)
         if not written:
-            return unknown(self, "no value that was written contains the marker", **numbers)
-        what = f"no trace of {written} marked values in {there['files']} files ({there['bytes']} bytes)"
+            return unknown(self, "nothing was written", **numbers)
+        what = f"no trace of the values of {written} writes in {there['files']} files ({there['bytes']} bytes)"
         return held(self, what, **numbers)

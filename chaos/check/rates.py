@@ -66,8 +66,13 @@ def _by_f(operations: list[Operation]) -> dict[str, dict[str, int]]:
     for one in operations:
         counts = found.setdefault(one.f, {"all": 0, "ok": 0, "fail": 0, "info": 0})
         counts["all"] += 1
-        counts[one.outcome] += 1
+        counts["ok" if _as_it_should(one) else one.outcome] += 1
     return found
+
+
+def _as_it_should(operation: Operation) -> bool:
+    """Done; or denied, where being denied is what the operation is for."""
+    return operation.outcome == "ok" or (operation.f == "spoof" and bool(operation.more.get("denied")))
 
 
 def _rate_before_faults(run: RunFolder, operations: list[Operation]) -> float | None:
@@ -79,7 +84,7 @@ def _rate_before_faults(run: RunFolder, operations: list[Operation]) -> float | 
     ended_ns = min((fault.began_ns for fault in run.faults), default=max(returns, default=began_ns))
     if ended_ns <= began_ns:
         return None
-    acknowledged = sum(one.outcome == "ok" and one.returned_ns <= ended_ns for one in operations)
+    acknowledged = sum(_as_it_should(one) and one.returned_ns <= ended_ns for one in operations)
     return acknowledged / (ended_ns - began_ns) * 1e9
 
 

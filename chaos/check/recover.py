@@ -6,6 +6,7 @@ samples is a violation if they go on long enough, else unknown.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -36,19 +37,23 @@ class Recover:
             return skipped(self, "nothing was broken")
         times: dict[str, list[float]] = {}
         wrong: list[str] = []
-        undecided = 0
+        undecided, hit_again = 0, 0
         for band, node in hit:
-            until_s, is_ready = _until_ready(run, found, band, node)
-            if until_s is None or (not is_ready and until_s <= most_s):
-                undecided += 1
-            elif until_s > most_s:
+            until_s, how = _until(run, found, band, node)
+            if until_s > most_s:
                 what = f"{node} did not serve for {until_s:.1f} s after it ended"
                 wrong.append(f"fault {band.number} ({band.fault.name}): {what}")
-            else:
+            elif how == "ready":
                 times.setdefault(band.fault.name, []).append(until_s)
+            elif how == "hit again":
+                hit_again += 1
+            else:
+                undecided += 1
         numbers: dict[str, Any] = {
-            "recover": {name: distribution(of) for name, of in sorted(times.items())}, "undecided": undecided,
-        }  # fmt: skip
+            "recover": {name: distribution(of) for name, of in sorted(times.items())},
+            "undecided": undecided,
+            "hit_again": hit_again,
+        }
         if wrong:
             return violated(self, f"{len(wrong)} recoveries took longer than {most_s:g} s", wrong, **numbers)
         if not times:
@@ -59,24 +64,24 @@ class Recover:
         return held(self, f"{sum(map(len, times.values()))} recoveries, the longest {longest:.2f} s", **numbers)
 
 
-def _until_ready(run: RunFolder, found: list[Band], band: Band, node: str) -> tuple[float | None, bool]:
-    """Seconds from the fault's end to the first sample that serves, or to the last one; None if it was hit again."""
+def _until(run: RunFolder, found: list[Band], band: Band, node: str) -> tuple[float, str]:
+    """Seconds from the fault's end to the first sample that serves, and "ready"; or to the last one before the node was
+    "hit again", or before the samples reached their "end".
+    """
     samples = _samples_of(run, node)
     ended_ns = band.fault.ended_ns
     again_ns = min(
         (o.fault.began_ns for o in found if o is not band and node in o.fault.nodes and o.fault.ended_ns > ended_ns),
-        default=float("inf"),
+        default=math.inf,
     )
-    after = samples[bisect_left(samples, ended_ns, key=lambda sample: sample.time_ns) :]
-    for sample in after:
+    last_ns = ended_ns
+    for sample in samples[bisect_left(samples, ended_ns, key=lambda sample: sample.time_ns) :]:
         if sample.time_ns >= again_ns:
             break
+        last_ns = sample.time_ns
         if sample.ready:
-            return (sample.time_ns - ended_ns) / 1e9, True
-    within = [sample for sample in after if sample.time_ns < again_ns]
-    if not within or within[-1].time_ns - ended_ns <= 0:
-        return None, False
-    return (within[-1].time_ns - ended_ns) / 1e9, False
+            return (last_ns - ended_ns) / 1e9, "ready"
+    return (last_ns - ended_ns) / 1e9, "end" if math.isinf(again_ns) else "hit again"
 
 
 def _samples_of(run: RunFolder, node: str) -> list[Sample]:

@@ -1,7 +1,7 @@
 """Linearizability by search: is there any order at all? The second opinion, for registers and for policies.
 
 Wing and Gong's search with Lowe's memory, as in Porcupine: take an operation that nothing unfinished precedes, step
-the model, go back when the first return of what was not taken is reached. What changes nothing is taken at once. It is
+the model, go back when the first return of what was not taken is reached. What only looks is taken at once. It is
 exponential at worst, so each key has a budget of steps; a key that uses it up is unknown, and counted. Operations of
 unknown outcome may be taken or not.
 
@@ -16,10 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol
 
-from .base import Verdict, held, unknown, violated
+from .base import Verdict, held, unknown
 from .models import POLICY, Policy, Register
 from .witness import registers
-from .words import by_key, told
+from .words import Impossible, by_key, refuted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,7 @@ class Model(Protocol):
 
     operations: Sequence[Operation]
     initial: Any
+    observers: frozenset[int]  # numbers of those of known outcome that change nothing in any state
 
     def step(self, number: int, state: Any, taken: int) -> Any:
         """The state after that operation, None if it cannot come now; `taken`: bits of those of unknown outcome."""
@@ -72,19 +73,17 @@ class Wgl:
         models |= {key: Policy(group) for key, group in by_key(run.operations, POLICY).items()}
         models = {key: model for key, model in models.items() if any(one.outcome == "ok" for one in model.operations)}
         steps, given_up = 0, 0
-        wrong: list[tuple[str, Operation]] = []
-        for key, model in models.items():
+        wrong: list[Impossible] = []
+        for model in models.values():
             found = search(model, min(self._key_steps, self._all_steps - steps))
             steps += found.steps
             given_up += found.legal is None
             if found.legal is False and found.stuck is not None:
-                wrong.append((key, found.stuck))
+                wrong.append(Impossible("no order explains the answers up to this one", (found.stuck,)))
         count = sum(len(model.operations) for model in models.values())
         numbers: dict[str, Any] = {"keys": len(models), "operations": count, "steps": steps, "keys_given_up": given_up}
         if wrong:
-            details = [f"{key}: no order explains what had been answered by {told(one)}" for key, one in wrong]
-            what = f"{len(wrong)} of {len(models)} keys have no order"
-            return violated(self, what, details, [wrong[0][1].index], **numbers)
+            return refuted(self, f"{len(wrong)} of {len(models)} keys have no order", wrong, numbers)
         if not models:
             return unknown(self, "nothing that could be ordered was acknowledged", **numbers)
         if given_up:
@@ -139,21 +138,23 @@ class _Search:
         self._steps = 0
 
     def run(self, budget: int) -> Found:
-        """G1."""
+        """G1. At each place operations of known outcome are tried first: the unknown may wait for ever."""
         model, after, all_known = self._model, self._after, len(self._rank)
         at = _At(model.initial)
         seen: set[tuple[int, int, int, Any]] = set()
         way: list[tuple[int, _At, list[int]]] = []  # what was taken, from where, and what was absorbed there
         absorbed = self._absorb(at)
-        place, farthest = after[0], 0
+        place, farthest, tries_unknown = after[0], 0, False
         while at.low < all_known:
             if self._steps > budget:
                 return Found(None, self._steps)
             if self._is_call[place]:
                 number = self._number[place]
+                place = after[place]
+                if (number in self._rank) is tries_unknown:
+                    continue
                 self._steps += 1
                 new = model.step(number, at.state, at.taken)
-                place = after[place]
                 if new is None:
                     continue
                 to = self._marked(number, at)
@@ -165,26 +166,29 @@ class _Search:
                 at = to
                 self._lift(number)
                 absorbed = self._absorb(at)
-                place = after[0]
+                place, tries_unknown = after[0], False
                 continue
             farthest = max(farthest, place)
+            if not tries_unknown:
+                place, tries_unknown = after[0], True
+                continue
             for number in reversed(absorbed):
                 self._put_back(number)
             if not way:
                 return Found(False, self._steps, model.operations[self._number[farthest]])
             number, at, absorbed = way.pop()
             self._put_back(number)
-            place = after[self._call[number]]
+            place, tries_unknown = after[self._call[number]], number not in self._rank
         return Found(True, self._steps)
 
     def _absorb(self, at: _At) -> list[int]:
-        """Everything that may come now and changes nothing is taken: no order is lost by that (G2)."""
+        """Every observer that may come now is taken: no order is lost by that (G2)."""
         taken = []
         place = self._after[0]
         while self._is_call[place]:
             number = self._number[place]
             place = self._after[place]
-            if number not in self._rank:
+            if number not in self._model.observers:
                 continue
             self._steps += 1
             if self._model.step(number, at.state, at.taken) == at.state:

@@ -112,7 +112,8 @@ def impossible(operations: Sequence[Operation]) -> Impossible | None:
     ends: list[tuple[float, Operation | None]] = []  # by version, the first return of what made or saw it
     wrong = _walk(found, top, gaps, begins, ends)
     if wrong is None and found.refused:
-        wrong = _refusals(found, top, begins, ends)
+        free = found.unknown if gaps is None else [one for one in found.unknown if one.index not in gaps.spent]
+        wrong = _refusals(found, free, top, begins, ends)
     return wrong
 
 
@@ -156,6 +157,7 @@ class _Gaps:
     def __init__(self, found: _Sorted, top: int) -> None:
         self.wrong: Impossible | None = None
         self.makers: dict[int, _Maker] = {}
+        self.spent: set[int] = set()  # indexes of writes that surely made a version that was read
         by_value: dict[str, list[Operation]] = {}
         for one in sorted(found.unknown, key=lambda one: one.called_ns):
             by_value.setdefault(repr(value_of(one)), []).append(one)
@@ -172,7 +174,7 @@ class _Gaps:
                 return
             self.makers[version] = _Maker(seen[0].result, able[0])
             if len(group) == 1:  # of twins nobody knows which it was: both stay (W1)
-                group.clear()
+                self.spent.add(group.pop().index)
         self._fill(unseen, [one for group in by_value.values() for one in group])
 
     def _fill(self, versions: Sequence[int], free: Iterable[Operation]) -> None:
@@ -231,22 +233,19 @@ def _walk(
 
 
 def _refusals(
-    found: _Sorted, top: int, begins: Sequence[float], ends: Sequence[tuple[float, Operation | None]]
-) -> Impossible | None:
+    found: _Sorted, free: Sequence[Operation], top: int, begins: Sequence[float],
+    ends: Sequence[tuple[float, Operation | None]],
+) -> Impossible | None:  # fmt: skip
     """A cas may be refused unless the version it expects surely stood during the whole call."""
-    latest: list[tuple[float, Operation | None]] = [*ends]  # by version, when it was there at the latest
-    for version in range(top - 1, -1, -1):
-        latest[version] = min(latest[version], latest[version + 1], key=lambda end: end[0])
-    latest[0] = (BEFORE, None)
     for one in found.refused:
         expected = one.argument[0]
         if not 0 <= expected <= top:
             continue
-        since, since_op = latest[expected]
+        since, since_op = ends[expected] if expected else (BEFORE, None)  # it was there then, at the latest
         if expected < top:
             until = begins[expected + 1]
         else:
-            able = (w.called_ns for w in found.unknown if w.f == "write" or w.argument[0] == expected)
+            able = (w.called_ns for w in free if w.f == "write" or w.argument[0] == expected)
             until = max(begins[top], min(able, default=math.inf))
         if since < one.called_ns and one.returned_ns < until:
             return Impossible(f"a cas was refused while version {expected} stood", _both(since_op, one))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .base import Verdict, violated
@@ -10,12 +11,12 @@ from .base import Verdict, violated
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
 
-    from chaos.history import Operation
+    from chaos.history import Event, Operation
 
     from .base import Checker
 
-WRITES: Final = frozenset({"write", "cas", "add", "append", "issue", "revoke", "flip"})
-READS: Final = frozenset({"read", "members", "list"})
+WRITES: Final = frozenset({"write", "cas", "add", "append", "issue", "revoke", "flip", "login"})
+READS: Final = frozenset({"read", "members", "list", "try"})
 
 
 class Impossible(NamedTuple):
@@ -32,7 +33,7 @@ class Impossible(NamedTuple):
 def refuted(checker: Checker, summary: str, found: Sequence[Impossible], numbers: dict[str, Any]) -> Verdict:
     """Violated: everything that cannot be is told, the operations of the first are named. There is at least one."""
     indexes = [one.index for one in found[0].operations]
-    return violated(checker, summary, [one.told() for one in found], indexes, **numbers)
+    return replace(violated(checker, summary, [one.told() for one in found], indexes), numbers=numbers)
 
 
 def told(operation: Operation) -> str:
@@ -56,6 +57,16 @@ def shortened(value: Any, most: int = 60) -> str:
     """At most so many characters."""
     text = str(value)
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def is_write(one: Operation | Event) -> bool:
+    """It changes the cluster's state if it is done; of `other` the key says so."""
+    return one.f in WRITES or (one.f == "other" and one.key.endswith("write"))
+
+
+def is_read(one: Operation | Event) -> bool:
+    """It changes nothing."""
+    return one.f in READS or (one.f == "other" and one.key.endswith(("read", "list")))
 
 
 def by_key(operations: Iterable[Operation], fs: Container[str]) -> dict[str, list[Operation]]:

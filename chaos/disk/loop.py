@@ -7,6 +7,7 @@ Invariants
   D1  the journal of the file system is written back by nobody's timer (`commit=600`): what survives was synced
   D2  `cut` flushes nothing, not even that journal (NOLOGFLUSH); every later write and sync fails with EIO
   D3  `cut_all` opens everything first, so that what lies between the first and the last cut is the ioctls alone
+  D4  nothing is done to a file system but the one of the image: where none is mounted, `opened` raises
 Source: Linux, fs/ext4/ioctl.c, EXT4_IOC_SHUTDOWN; xfstests, src/godown.c.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -37,6 +39,8 @@ _NOLOGFLUSH: Final = struct.pack("I", 2)
 _CUT: Final = """
 import fcntl, os, struct, sys, time
 fds = [os.open(root, os.O_RDONLY | os.O_DIRECTORY) for root in sys.argv[1:]]
+if any(os.fstat(fd).st_dev == os.stat(os.path.dirname(root)).st_dev for fd, root in zip(fds, sys.argv[1:])):
+    sys.exit("nothing is mounted there")
 try:
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 except OSError:
@@ -98,9 +102,17 @@ class LoopDisk:
             if done.returncode:
                 time.sleep(0.01)
 
+    def opened(self) -> int:
+        """Its root, open (D4). Raises OSError if it is not mounted: what is meant for it must not hit the machine."""
+        fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if os.fstat(fd).st_dev == self.root.parent.stat().st_dev:
+            os.close(fd)
+            raise OSError(errno.ENODEV, "nothing is mounted there", str(self.root))
+        return fd
+
     def cut(self) -> None:
         """The power is gone: nothing is written any more."""
-        fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = self.opened()
         try:
             fcntl.ioctl(fd, _SHUTDOWN, _NOLOGFLUSH)
         finally:

@@ -7,6 +7,7 @@ leads. What may break: expiry, certificates, write ids, the audit's times.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from chaos.targets.base import CLOCK
@@ -45,7 +46,7 @@ class Jump:
         return {}
 
 
-class _Moving:
+class _Moving(ABC):
     """A clock that is moved again and again while the fault holds."""
 
     name: ClassVar[str] = ""
@@ -54,9 +55,9 @@ class _Moving:
     write_gap_s: ClassVar[float] = 2.0
     colour: ClassVar[str] = "#f7b6d2"
 
+    @abstractmethod
     def offset_s(self, scene: Scene, elapsed_s: float) -> float:
         """How far the clock is off after that time."""
-        raise NotImplementedError
 
     def inject(self, scene: Scene, nodes: Sequence[str]) -> dict[str, Any]:
         """See Nemesis."""

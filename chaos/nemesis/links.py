@@ -25,7 +25,7 @@ class Slow:
     def shape(self, rng: random.Random) -> Shape:
         """What each direction becomes."""
         delay_s = rng.choice((0.02, 0.05, 0.1, 0.2))
-        return Shape(delay_s=delay_s, jitter_s=delay_s / 4)
+        return Shape(delay_s=delay_s, jitter_s=delay_s / 10)
 
     def inject(self, scene: Scene, nodes: Sequence[str]) -> dict[str, Any]:
         """See Nemesis."""

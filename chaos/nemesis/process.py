@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from chaos.api import Admin
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from .base import Scene
 
-STOPPED: Final = "Tt"  # states in /proc/<pid>/stat
+ARRIVES_S: Final = 1.0  # a signal, at the latest
+LOOK_S: Final = 0.01
 STROBE_S: Final = (0.02, 0.05, 0.1, 0.25)
 
 
@@ -57,7 +59,7 @@ class Pause:
         scene.notes["nodes"] = list(nodes)
         for node in nodes:
             scene.target.pause(node)
-        stopped = sum(_stopped(pid) for node in nodes for pid in scene.target.pids(node))
+        stopped = _standing_still(scene.target, nodes)
         return {"took_effect": stopped > 0, "stopped": stopped}
 
     def heal(self, scene: Scene) -> dict[str, Any]:
@@ -65,6 +67,16 @@ class Pause:
         for node in scene.notes.get("nodes", ()):
             scene.target.resume(node)
         return {}
+
+
+def _standing_still(target: Target, nodes: Sequence[str]) -> int:
+    """How many processes stand still; on a busy machine a signal takes a while to arrive."""
+    end_s = time.monotonic() + ARRIVES_S
+    while True:
+        stopped = sum(map(target.stopped, nodes))
+        if stopped >= len(nodes) or time.monotonic() > end_s:
+            return stopped
+        time.sleep(LOOK_S)
 
 
 class Strobe:
@@ -145,11 +157,3 @@ def revived(scene: Scene) -> dict[str, Any]:
         except TargetError as error:
             failed.append(f"{node}: {error}")
     return {"not_revived": failed} if failed else {}
-
-
-def _stopped(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - not a file of ours
-            return file.read().rpartition(")")[2].split()[0] in STOPPED
-    except OSError:
-        return False

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from .campaign import Job, campaign, work
-from .options import CONFIGS, expand
+from .options import CONFIGS, Forced, expand
 from .run import run
 from .scripts import SCRIPTS
 
@@ -23,6 +23,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     parser.add_argument("--config", choices=sorted(CONFIGS), help="this configuration for every seed")
     parser.add_argument("--script", choices=sorted(SCRIPTS), help="this attack in every seed")
+    parser.add_argument("--faults", help="only these, with their weights: crash=2,pause=1")
+    parser.add_argument("--nodes", type=int, default=3, help="with --faults")
+    parser.add_argument("--core", action="store_true", help="with --faults: a majority alone is healed")
     parser.add_argument("--json", type=Path, help="write all counts to this file")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -33,7 +36,8 @@ def main() -> int:
     arguments = _arguments()
     if arguments.seed is not None:
         return _replay(arguments)
-    job = Job(arguments.first, arguments.seeds, max(1, arguments.jobs), arguments.config, arguments.script)
+    jobs = max(1, arguments.jobs)
+    job = Job(arguments.first, arguments.seeds, jobs, arguments.config, arguments.script, _forced(arguments))
     if arguments.worker:
         work(job)
         return 0
@@ -47,8 +51,14 @@ def main() -> int:
     return 1 if report.failures or done != job.count else 0  # a worker that died early has not held
 
 
+def _forced(arguments: argparse.Namespace) -> Forced | None:
+    if arguments.faults is None:
+        return None
+    return Forced.of(arguments.faults, arguments.nodes, core=arguments.core)
+
+
 def _replay(arguments: argparse.Namespace) -> int:
-    options = expand(arguments.seed, arguments.config, arguments.script)
+    options = expand(arguments.seed, arguments.config, arguments.script, _forced(arguments))
     world = run(arguments.seed, options=options, trace=arguments.trace)
     if world.trace_lines is not None:
         print("\n".join(world.trace_lines))

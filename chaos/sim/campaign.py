@@ -17,11 +17,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from .options import CONFIGS, expand
+from .options import CONFIGS, Forced, expand
 from .run import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 PROGRAM = (sys.executable, "-m", "chaos.sim")
 SHOWN_EVERY = 200
@@ -37,6 +37,13 @@ class Job:
     jobs: int = 1
     config: str | None = None
     script: str | None = None
+    forced: Forced | None = None
+
+    def words(self) -> list[str]:
+        """What is forced, as `python -m chaos.sim` takes it."""
+        words = ["--config", self.config] if self.config else []
+        words += ["--script", self.script] if self.script else []
+        return words + (self.forced.words() if self.forced is not None else [])
 
 
 @dataclass(slots=True)
@@ -106,9 +113,9 @@ def _kinds(stats: Counter[str], prefix: str) -> str:
     )
 
 
-def one(seed: int, config: str | None, script: str | None) -> dict[str, Any]:
+def one(seed: int, config: str | None, script: str | None, forced: Forced | None = None) -> dict[str, Any]:
     """A seed, as a line of a report. An exception is a violation."""
-    options = expand(seed, config, script)
+    options = expand(seed, config, script, forced)
     begun_s = time.process_time()
     line: dict[str, Any] = {"seed": seed, "config": options.config, "script": options.script, "nodes": options.nodes}
     try:
@@ -122,17 +129,17 @@ def one(seed: int, config: str | None, script: str | None) -> dict[str, Any]:
 def work(job: Job) -> None:
     """A worker: every `jobs`-th seed, a line each."""
     for seed in range(job.first, job.first + job.count, job.jobs):
-        print(json.dumps(one(seed, job.config, job.script)), flush=True)
+        print(json.dumps(one(seed, job.config, job.script, job.forced)), flush=True)
 
 
-def campaign(job: Job) -> Report:
-    """All seeds are run; failures and progress are printed as they come."""
+def campaign(job: Job, say: Callable[[str], None] = print) -> Report:
+    """All seeds are run; failures and progress are said as they come."""
     report = Report()
     begun_s = time.perf_counter()
     for number, line in enumerate(_lines(job), 1):
         report.add(line)
         if line["violations"]:
-            print(f"seed {line['seed']}: {'; '.join(line['violations'])}\n  replay: {replay(line['seed'], job)}")
+            say(f"seed {line['seed']}: {'; '.join(line['violations'])}\n  replay: {replay(line['seed'], job)}")
         if number % SHOWN_EVERY == 0:
             rate = number / (time.perf_counter() - begun_s)
             print(f"{number} of {job.count}, {len(report.failures)} failed, {rate:.1f}/s", file=sys.stderr, flush=True)
@@ -141,15 +148,13 @@ def campaign(job: Job) -> Report:
 
 def replay(seed: int, job: Job) -> str:
     """The command that runs this seed again."""
-    forced = [f"--config {job.config}"] if job.config else []
-    forced += [f"--script {job.script}"] if job.script else []
-    return " ".join(["python -m chaos.sim --seed", str(seed), *forced, "--trace"])
+    return " ".join(["python -m chaos.sim --seed", str(seed), *job.words(), "--trace"])
 
 
 def _lines(job: Job) -> Iterable[dict[str, Any]]:
     if job.jobs == 1:
         for seed in range(job.first, job.first + job.count):
-            yield one(seed, job.config, job.script)
+            yield one(seed, job.config, job.script, job.forced)
         return
     workers = [Worker(job, job.first + share) for share in range(min(job.jobs, job.count))]
     try:
@@ -184,8 +189,7 @@ class Worker:
         self._job = job
         words = ["--worker", "--first", str(first), "--jobs", str(job.jobs)]
         words += ["--seeds", str(job.first + job.count - first)]
-        words += ["--config", job.config] if job.config else []
-        words += ["--script", job.script] if job.script else []
+        words += job.words()
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
             [*PROGRAM, *words], stdout=subprocess.PIPE, text=True, bufsize=1
         )
@@ -206,7 +210,7 @@ class Worker:
         code = self._process.wait()
         if code == 0 and self.seed >= self._job.first + self._job.count:
             return None
-        options = expand(self.seed, self._job.config, self._job.script)
+        options = expand(self.seed, self._job.config, self._job.script, self._job.forced)
         return {
             "seed": self.seed, "config": options.config, "script": options.script, "nodes": options.nodes,
             "violations": [f"the process that ran it ended with {code}"], "stats": {}, "seconds": 0.0,

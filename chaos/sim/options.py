@@ -107,14 +107,40 @@ CONFIGS: Final[dict[str, tuple[float, dict[str, Any]]]] = {
     "5n-datagram": (0.05, {"nodes": 5, **LOSSY}),
 }
 HEAL_S = 5.2
+CORES: Final = ("dead", "cut", "flapping")  # what becomes of a minority that is never healed
 SCRIPT_SEEDS = 0.3  # of the seeds play a script among other faults
 CORE_SEEDS = 0.4  # of the seeds heal a majority alone
 
 
-def expand(seed: int, config: str | None = None, script: str | None = None) -> Options:
-    """The options of a seed; a configuration or a script may be forced."""
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """What a scenario says of all its seeds (chaos/targets/simulated.py); each seed draws the rest."""
+
+    faults: tuple[tuple[str, float], ...]  # name and weight; no other fault comes
+    nodes: int = 3
+    core: bool = False  # a majority alone is healed
+
+    @classmethod
+    def of(cls, text: str, nodes: int = 3, *, core: bool = False) -> Forced:
+        """From "crash=2,pause=1". Raises ValueError."""
+        pairs = [one.partition("=") for one in text.split(",")]
+        wrong = [name for name, _, _ in pairs if name not in FAULTS]
+        if wrong:
+            raise ValueError(f"no fault is called {wrong[0]}; there are {', '.join(FAULTS)}")
+        return cls(tuple((name, float(weight or 1)) for name, _, weight in pairs), nodes, core)
+
+    def words(self) -> list[str]:
+        """As `python -m chaos.sim` takes it."""
+        faults = ",".join(f"{name}={weight:g}" for name, weight in self.faults)
+        return ["--faults", faults, "--nodes", str(self.nodes), *(["--core"] if self.core else [])]
+
+
+def expand(seed: int, config: str | None = None, script: str | None = None, forced: Forced | None = None) -> Options:
+    """The options of a seed; a configuration, a script, or what a scenario says may be forced."""
     rng = random.Random(f"options {seed}")
     drawn = rng.choices(list(CONFIGS), [share for share, _ in CONFIGS.values()])[0]
+    if forced is not None and config is None and "journal_mode" in CONFIGS[drawn][1]:
+        drawn = "tcp"  # the other modes promise nothing after some faults, and the scenario may name those
     options = _draw(seed, rng, config or drawn)
     fixed = CONFIGS[options.config][1]
     options = replace(options, **fixed)
@@ -122,10 +148,21 @@ def expand(seed: int, config: str | None = None, script: str | None = None) -> O
         options = replace(options, script=script, script_share=max(options.script_share, 0.5))
     late_s = options.spike_s if options.spike_chance else 0.0  # a message of before healing may still be under way
     options = replace(options, heal_s=HEAL_S + late_s)
+    if forced is not None:
+        options = _as_said(options, forced, script)
     if options.script is not None:
         needed = {name: value for name, value in SCRIPTS[options.script].fixes if name not in fixed}
         options = replace(options, **needed)
     return options
+
+
+def _as_said(options: Options, forced: Forced, script: str | None) -> Options:
+    core = options.core or random.Random(f"core {options.seed}").choice(CORES)
+    share = options.script_share if script is not None else 0.0
+    return replace(
+        options, faults=dict(forced.faults), nodes=forced.nodes, core=core if forced.core else None, script=script,
+        script_share=share,
+    )  # fmt: skip
 
 
 def _draw(seed: int, rng: random.Random, config: str) -> Options:
@@ -133,7 +170,7 @@ def _draw(seed: int, rng: random.Random, config: str) -> Options:
     compacting = rng.random() < 0.6
     with_script = rng.random() < SCRIPT_SEEDS or config == "attack"
     name = rng.choice(list(SCRIPTS))
-    rest = rng.choice(("dead", "cut", "flapping"))
+    rest = rng.choice(CORES)
     return Options(
         seed=seed,
         config=config,

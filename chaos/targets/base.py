@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from .disks import NodeDisk
+    from .sinks import SinkPlace
+
 PREFIX: Final = "strongroom-chaos-"
 
 # Abilities: what `Target.abilities` may hold and `Nemesis.needs` may ask for.
@@ -34,6 +37,9 @@ SEAL: Final = "seal"  # the shares are known
 SINK: Final = "sink"  # a backup server that can be broken
 AUDIT: Final = "audit"  # audit devices whose files or readers are ours
 FAILPOINTS: Final = "failpoints"  # STRONGROOM_DEV_FAILPOINTS reaches the processes
+HOOK: Final = "hook"  # a command of the cluster's owner breaks and heals it; hook:<fault> for each that it can
+
+MOUNT: Final = "secret"  # where workloads find KV v2, unless a target says otherwise
 
 
 class TargetError(Exception):
@@ -51,6 +57,7 @@ class TargetSettings:
     audit_devices: int = 1
     backup: str = ""  # "", "sqlite", "postgres", "s3"
     disks: bool = False  # each node's data on a disk of its own that can be full or lose power
+    packets: bool = False  # netns: a switch that loses, doubles and delays packets, instead of a bridge and nft
     certificate_ttl_s: float = 0.0  # of node certificates; 0: they last
 
 
@@ -75,6 +82,9 @@ class Target(Protocol):
     nodes: list[str]
     token: str  # of an administrator
     shares: list[str]  # "" if nobody knows them
+    sink: SinkPlace | None  # where the backup goes, once it is started
+    mount: str  # where KV v2 is
+    made: list[str]  # paths that workloads made; a cluster that lives on is rid of them in `discard`
 
     @property
     def abilities(self) -> frozenset[str]:
@@ -87,7 +97,7 @@ class Target(Protocol):
 
     # ---- life
     def start(self) -> None:
-        """All nodes serve; KV v2 at secret/, audit devices on."""
+        """All nodes serve; KV v2 is at `mount`, audit devices are on."""
         ...
 
     def stop(self) -> dict[str, int | None]:
@@ -137,6 +147,14 @@ class Target(Protocol):
         """The node's processes, the main one first; [] if it does not run."""
         ...
 
+    def environ(self, node: str) -> dict[str, str]:
+        """What its processes are given; a change holds from the next start on (FAILPOINTS)."""
+        ...
+
+    def stopped(self, node: str) -> int:
+        """How many of the node's processes stand still, as the system says."""
+        ...
+
     # ---- network (PARTITION, SHAPE, PACKETS)
     def grudge(self, grudge: Mapping[str, Sequence[str]]) -> None:
         """{node: those it does not hear}: replaces the one before; {} is healed. Atomic for each node."""
@@ -150,9 +168,13 @@ class Target(Protocol):
         """What the network did: dropped or held back, for the rule that a fault must have an effect."""
         ...
 
-    # ---- files and clock (FILES, CLOCK)
+    # ---- files, disks and clock (FILES, POWER, DISK, CLOCK)
     def data_dir(self, node: str) -> Path:
         """The node's data folder."""
+        ...
+
+    def disk(self, node: str) -> NodeDisk:
+        """The disk that holds the node's data and nothing else (POWER, DISK)."""
         ...
 
     def set_clock(self, node: str, offset_s: float) -> None:

@@ -36,13 +36,13 @@ def sections_of(
 def text_of(
     sections: Mapping[str, Mapping[str, Any]], own: Mapping[str, Mapping[str, Any]],
     members: Iterable[Mapping[str, str]],
-    sinks: Iterable[Mapping[str, Any]] = (),
+    sinks: Iterable[Mapping[str, Any]] = (), profile: str = "dev",
 ) -> str:
     """TOML; `own` are the scenario's, key by key over `sections`."""
     merged = {name: dict(values) for name, values in sections.items()}
     for name, values in own.items():
         merged.setdefault(name, {}).update(values)
-    lines = ['profile = "dev"']
+    lines = [f'profile = "{profile}"']
     for name, values in merged.items():
         lines.append(f"[{name}]")
         lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 POLL_S: Final = 0.03
 START_S: Final = 40.0
+INIT_SECRET: Final = "init-secret"  # noqa: S105 - a file, in a data folder, until the cluster is initialised
 T = TypeVar("T")
 
 
@@ -34,26 +35,36 @@ def wait_until(check: Callable[[], T], what: str, timeout_s: float = START_S) ->
 
 
 def initialise(
-    urls: Mapping[str, str], ca_file: Path | None, shares: int = 1, threshold: int = 1
+    urls: Mapping[str, str], ca_file: Path | None, shares: int = 1, threshold: int = 1, secret: Path | None = None
 ) -> tuple[list[str], str]:
-    """(shares, root token) of a new cluster whose nodes all listen and know none."""
+    """(shares, root token) of a new cluster whose nodes all listen and know none.
+
+    `secret` is where the first node writes what proves, over TLS, that whoever asks may read its data folder.
+    """
     anonymous = Admin(urls, "", ca_file)
     first = next(iter(urls))
 
     def asked() -> Any:
         body = {"secret_shares": shares, "secret_threshold": threshold}
-        reply = anonymous.ask("PUT", "sys/init", body, node=first, timeout_s=60.0)
+        known = secret.read_text(encoding="ascii").strip() if secret is not None else ""
+        headers = {"X-Strongroom-Init-Secret": known} if known else {}
+        reply = anonymous.ask("PUT", "sys/init", body, node=first, headers=headers, timeout_s=60.0)
         return reply.body if reply.status == 200 else None
 
     made = wait_until(asked, "the cluster is initialised")
     return list(made["keys_base64"]), str(made["root_token"])
 
 
-def unseal(url: str, node: str, shares: Sequence[str], ca_file: Path | None, timeout_s: float = START_S) -> None:
-    """The node has its keys, once it listens and knows the cluster. Raises TargetError."""
+def unseal(
+    url: str, node: str, shares: Sequence[str], ca_file: Path | None, timeout_s: float = START_S,
+    alive: Callable[[], bool] = lambda: True,
+) -> None:  # fmt: skip
+    """The node has its keys, once it listens and knows the cluster. Raises TargetError, at once if it has ended."""
     asks = Admin({node: url}, "", ca_file)
 
     def opened() -> bool:
+        if not alive():
+            raise TargetError(f"{node} has ended")
         status = asks.ask("GET", "sys/seal-status", timeout_s=5.0).body
         if not status["initialized"]:
             return False

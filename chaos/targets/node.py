@@ -11,9 +11,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from chaos.ledger import started
 
 from .base import TargetError
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 STRONGROOM: Final = Path(sys.executable).with_name("strongroom")
 END_S: Final = 40.0
+POLL_S: Final = 0.005
+STOPPED: Final = "Tt"  # states in /proc/<pid>/stat
 
 
 @dataclass(eq=False)
@@ -84,8 +89,19 @@ class Node:
                 process.wait()
                 raise TargetError(f"{self.node_id} did not end within {END_S:g} s of signal {number}") from None
         code = process.returncode
+        self._end_of_group(process.pid)
         self._note_end()
         return code
+
+    def _end_of_group(self, group: int) -> None:
+        """What the process has started, its journal's writer, writes to its end and then ends, too."""
+        end_s = time.monotonic() + END_S
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGCONT)  # one that was paused would never end
+        while any(started(pid) for pid in _of_group(group)):  # zombies may wait long for a parent that is not ours
+            if time.monotonic() > end_s:
+                raise TargetError(f"children of {self.node_id} did not end within {END_S:g} s")
+            time.sleep(POLL_S)
 
     def signal(self, number: int) -> None:
         """The main process has been sent it, if it runs."""
@@ -113,8 +129,21 @@ class Node:
         if self.process is None or not self.alive:
             return []
         own = self.process.pid
-        others = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return [own, *sorted(pid for pid in others if pid != own and _group_of(pid) == own)]
+        return [own, *sorted(pid for pid in _of_group(own) if pid != own)]
+
+
+def is_stopped(pid: int) -> bool:
+    """A signal has stopped it."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] in STOPPED
+
+
+def _of_group(group: int) -> list[int]:
+    everybody = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in everybody if _group_of(pid) == group]
 
 
 def _group_of(pid: int) -> int:

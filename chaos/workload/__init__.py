@@ -17,6 +17,7 @@ invoke is the argument, of a completion the result.
 | revoke | same | None | None | more.tree true: its children, too |
 | flip | policy (a marker) | "allow" or "deny" | None | |
 | try | policy | None | "allow" or "deny": what the policy did to a request | |
+| spoof | bound token | "read" or "write" | true: it was good; denied as use | more.claims: headers |
 | login | role | None | None | |
 | other | anything | what | None | for load alone: rates, audit, plaintext; nothing is checked of its result |
 

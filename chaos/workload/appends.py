@@ -6,7 +6,10 @@ client reads the list before it appends to it again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from chaos.targets.base import MOUNT
 
 from . import MARK
 from .base import Call, Client, Completion
@@ -26,9 +29,10 @@ class Appends:
 
     name: ClassVar[str] = "append"
     about: ClassVar[str] = "lists that grow by compare-and-set"
-    checks: ClassVar[tuple[str, ...]] = ("appends",)
+    checks: ClassVar[tuple[str, ...]] = ("appends", "acked", "session")
 
     def __init__(self) -> None:
+        self.mount = MOUNT
         self._folder = ""
         self._count = 0
         self._lengths: dict[str, int] = {}
@@ -46,12 +50,12 @@ class Appends:
         key = client.rng.choice(growing)
         known = client.memory.get(key)
         if client.role == "reader" or known is None:
-            return _list(key)
+            return self._list(key)
         self._count += 1
         element = f"{MARK}-{client.process}-{self._count}"
         version, elements = known
         body = {"options": {"cas": version}, "data": {"value": [*elements, element]}}
-        return Call("append", key, [version, element], "POST", f"secret/data/{key}", body)
+        return Call("append", key, [version, element], "POST", f"{self.mount}/data/{key}", body)
 
     def judge(self, call: Call, reply: Reply | NoAnswer, client: Client) -> Completion:
         """See Workload."""
@@ -74,9 +78,7 @@ class Appends:
     def final(self) -> Iterator[Call]:
         """See Workload."""
         for key in self._lengths:
-            yield _list(key)
+            yield self._list(key)
 
-
-def _list(key: str) -> Call:
-    found: Any = read(key)
-    return Call("list", key, None, found.method, found.path)
+    def _list(self, key: str) -> Call:
+        return replace(read(self.mount, key), f="list")

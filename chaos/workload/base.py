@@ -69,9 +69,14 @@ class Workload(Protocol):
     name: ClassVar[str]
     about: ClassVar[str]
     checks: ClassVar[tuple[str, ...]]  # checkers that judge it
+    mount: str  # where KV v2 is; the runner says it before `prepare`
 
     def prepare(self, admin: Admin, run_id: str) -> None:
-        """Mounts, policies and tokens stand. Blocks; raises TargetError."""
+        """Mounts, policies and tokens stand. Blocks; raises TargetError.
+
+        Everything but tokens is made by `admin.must`, which remembers it; tokens are children of the caller's, so that
+        all of it can be removed again.
+        """
         ...
 
     def next(self, client: Client) -> Call | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from chaos.api import NoAnswer, Reply
+from chaos.targets.base import MOUNT
 
 from . import MARK
 from .base import Call, Client, Completion, outcome_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 USES: Final = 6  # attempts at each thing
 OPEN_MAX: Final = 12
 REFUSED: Final = (400, 403)
+WEAK: Final = {"policies": ["default"], "num_uses": 1, "ttl": "1h"}
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class Once:
     checks: ClassVar[tuple[str, ...]] = ("single_use",)
 
     def __init__(self) -> None:
+        self.mount = MOUNT
         self._things: dict[str, _Thing] = {}
         self._count = 0
 
@@ -59,7 +62,7 @@ class Once:
         if client.rng.random() < 0.5:
             key, body = f"w{self._count}", {"value": f"{MARK}-w{self._count}"}
             return Call("issue", key, "wrap", "POST", "sys/wrapping/wrap", body, headers={"X-Vault-Wrap-TTL": "600s"})
-        return Call("issue", f"o{self._count}", "once", "POST", "auth/token/create", {"num_uses": 1, "ttl": "1h"})
+        return Call("issue", f"o{self._count}", "once", "POST", "auth/token/create", WEAK)
 
     def judge(self, call: Call, reply: Reply | NoAnswer, client: Client) -> Completion:  # noqa: ARG002
         """See Workload. A use that got no whole answer may have been the one: it is `info`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from chaos.api import NoAnswer, Reply
+from chaos.targets.base import MOUNT
 
 from . import MARK
 from .base import Call, Client, Completion, outcome_of
@@ -32,21 +33,22 @@ class Policies:
     checks: ClassVar[tuple[str, ...]] = ("policies", "wgl")
 
     def __init__(self) -> None:
+        self.mount = MOUNT
         self._tokens: dict[str, str] = {}
         self._path = ""
 
     def prepare(self, admin: Admin, run_id: str) -> None:
         """See Workload: each policy denies, and has a token."""
         self._path = f"{run_id}/policies"
-        admin.must("POST", f"secret/data/{self._path}", {"data": {"value": f"{MARK}-policies"}})
+        admin.must("POST", f"{self.mount}/data/{self._path}", {"data": {"value": f"{MARK}-policies"}})
         for number in range(POLICIES):
             key = f"flip-{run_id.lower()}-{number}"
             admin.must("PUT", f"sys/policies/acl/{key}", self._body("deny"))
-            body = {"policies": [key], "no_parent": True, "ttl": "24h", "no_default_policy": True}
+            body = {"policies": [key], "ttl": "24h", "no_default_policy": True}
             self._tokens[key] = str(admin.must("POST", "auth/token/create", body).body["auth"]["client_token"])
 
     def _body(self, what: str) -> dict[str, str]:
-        return {"policy": f'path "secret/data/{self._path}" {{ capabilities = ["{CAPABILITIES[what]}"] }}'}
+        return {"policy": f'path "{self.mount}/data/{self._path}" {{ capabilities = ["{CAPABILITIES[what]}"] }}'}
 
     def next(self, client: Client) -> Call:
         """See Workload."""
@@ -57,7 +59,7 @@ class Policies:
         return self._try(key)
 
     def _try(self, key: str) -> Call:
-        return Call("try", key, None, "GET", f"secret/data/{self._path}", token=self._tokens[key])
+        return Call("try", key, None, "GET", f"{self.mount}/data/{self._path}", token=self._tokens[key])
 
     def judge(self, call: Call, reply: Reply | NoAnswer, client: Client) -> Completion:  # noqa: ARG002
         """See Workload."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from chaos.api import NoAnswer
+from chaos.targets.base import MOUNT
 
 from . import MARK
 from .base import Call, Client, Completion, outcome_of
@@ -35,12 +36,13 @@ class Register:
     checks: ClassVar[tuple[str, ...]] = ("witness", "wgl", "acked", "session")
 
     def __init__(self) -> None:
+        self.mount = MOUNT
         self._folder = ""
         self._count = 0
         self._keys: list[str] = []
 
     def prepare(self, admin: Admin, run_id: str) -> None:  # noqa: ARG002 - a workload's signature
-        """See Workload; secret/ is mounted by every target."""
+        """See Workload; KV is mounted by every target."""
         self._folder = f"{run_id}/register"
 
     def next(self, client: Client) -> Call:
@@ -50,12 +52,12 @@ class Register:
             self._keys.append(f"{self._folder}/{len(self._keys)}")
         key = client.rng.choice(self._keys[-KEYS:])
         if client.role == "reader" or client.rng.random() < WRITER_READS:
-            return read(key)
+            return read(self.mount, key)
         marker = f"{MARK}-{client.process}-{self._count}"
         known = client.memory.get(key)
         if known is not None and client.rng.random() < CAS_SHARE:
-            return write("cas", key, [known, marker], marker, known)
-        return write("write", key, marker, marker)
+            return write(self.mount, "cas", key, [known, marker], marker, known)
+        return write(self.mount, "write", key, marker, marker)
 
     def judge(self, call: Call, reply: Reply | NoAnswer, client: Client) -> Completion:
         """See Workload."""
@@ -67,20 +69,20 @@ class Register:
     def final(self) -> Iterator[Call]:
         """See Workload."""
         for key in self._keys[-FINAL_KEYS:]:
-            yield read(key)
+            yield read(self.mount, key)
 
 
-def read(key: str) -> Call:
+def read(mount: str, key: str) -> Call:
     """A read of a path's newest version."""
-    return Call("read", key, None, "GET", f"secret/data/{key}")
+    return Call("read", key, None, "GET", f"{mount}/data/{key}")
 
 
-def write(f: str, key: str, argument: Any, value: Any, cas: int | None = None) -> Call:
+def write(mount: str, f: str, key: str, argument: Any, value: Any, cas: int | None = None) -> Call:
     """A new version of the path; POST, for no client library repeats it unasked."""
     body: dict[str, Any] = {"data": {"value": value}}
     if cas is not None:
         body["options"] = {"cas": cas}
-    return Call(f, key, argument, "POST", f"secret/data/{key}", body)
+    return Call(f, key, argument, "POST", f"{mount}/data/{key}", body)
 
 
 def judged_read(reply: Reply | NoAnswer) -> Completion:

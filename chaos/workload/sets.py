@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from chaos.api import NoAnswer
+from chaos.targets.base import MOUNT
 
 from . import MARK
 from .base import Call, Client, Completion, outcome_of
@@ -29,6 +30,7 @@ class Sets:
     checks: ClassVar[tuple[str, ...]] = ("sets",)
 
     def __init__(self) -> None:
+        self.mount = MOUNT
         self._folder = ""
         self._count = 0
 
@@ -42,12 +44,12 @@ class Sets:
     def next(self, client: Client) -> Call:
         """See Workload."""
         if client.role == "reader":
-            return members(self._key())
+            return members(self.mount, self._key())
         key = self._key()
         self._count += 1
         element = f"e{client.process}-{self._count}"
         body = {"data": {"value": f"{MARK}-{element}"}}
-        return Call("add", key, element, "POST", f"secret/data/{key}/{element}", body)
+        return Call("add", key, element, "POST", f"{self.mount}/data/{key}/{element}", body)
 
     def judge(self, call: Call, reply: Reply | NoAnswer, client: Client) -> Completion:  # noqa: ARG002
         """See Workload."""
@@ -65,9 +67,9 @@ class Sets:
     def final(self) -> Iterator[Call]:
         """See Workload."""
         for number in range(self._count // SIZE_MAX + 1):
-            yield members(f"{self._folder}/{number}")
+            yield members(self.mount, f"{self._folder}/{number}")
 
 
-def members(key: str) -> Call:
+def members(mount: str, key: str) -> Call:
     """The elements of a set."""
-    return Call("members", key, None, "LIST", f"secret/metadata/{key}")
+    return Call("members", key, None, "LIST", f"{mount}/metadata/{key}")

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from chaos.api import NoAnswer, Reply
+from chaos.targets.base import MOUNT
 
+from . import MARK
 from .base import Call, Client, Completion, outcome_of
 
 if TYPE_CHECKING:
@@ -20,13 +22,10 @@ if TYPE_CHECKING:
 
 ALIVE_MIN: Final = 4
 ALIVE_MAX: Final = 24
-TTL: Final = "1h"
+TTL: Final = "240h"  # longer than any clock is moved
 FORBIDDEN: Final = 403
 REVOKED_KEPT: Final = 40  # those are used again and again
-POLICY: Final = """
-path "auth/token/create" { capabilities = ["update"] }
-path "secret/data/chaos-tokens/*" { capabilities = ["read"] }
-"""
+KINDS: Final = ("lookup", "read")  # of a use: what the token store itself knows, and what a node grants by it
 
 
 @dataclass(slots=True)
@@ -44,14 +43,22 @@ class Tokens:
     checks: ClassVar[tuple[str, ...]] = ("revocation",)
 
     def __init__(self) -> None:
+        self.mount = MOUNT
         self._tokens: dict[str, _Token] = {}
         self._count = 0
         self._policy = ""
+        self._path = ""
 
     def prepare(self, admin: Admin, run_id: str) -> None:
-        """See Workload: a policy by which tokens make children."""
+        """See Workload: a secret, and a policy by which tokens read it and make children."""
         self._policy = f"chaos-{run_id.lower()}"
-        admin.must("PUT", f"sys/policies/acl/{self._policy}", {"policy": POLICY})
+        self._path = f"{self.mount}/data/{run_id}/tokens"
+        rules = (
+            f'path "auth/token/create" {{ capabilities = ["update"] }}\n'
+            f'path "{self._path}" {{ capabilities = ["read"] }}\n'
+        )
+        admin.must("PUT", f"sys/policies/acl/{self._policy}", {"policy": rules})
+        admin.must("POST", self._path, {"data": {"value": f"{MARK}-tokens"}})
 
     def next(self, client: Client) -> Call:
         """See Workload."""
@@ -65,8 +72,11 @@ class Tokens:
         pool = gone if gone and client.rng.random() < 0.5 else alive
         if not pool:
             return Call("other", "", "health", "GET", "sys/health?standbyok=true")
-        key = client.rng.choice(pool)
-        return Call("use", key, None, "GET", "auth/token/lookup-self", token=self._tokens[key].secret)
+        return self._use(client.rng.choice(pool), client.rng.choice(KINDS))
+
+    def _use(self, key: str, kind: str) -> Call:
+        path = self._path if kind == "read" else "auth/token/lookup-self"
+        return Call("use", key, None, "GET", path, token=self._tokens[key].secret, more={"kind": kind})
 
     def _create(self, client: Client, alive: list[str]) -> Call:
         self._count += 1
@@ -76,7 +86,7 @@ class Tokens:
             parent = client.rng.choice(alive)
             secret = self._tokens[parent].secret
             return Call("issue", key, "token", "POST", "auth/token/create", body, secret, more={"parent": parent})
-        return Call("issue", key, "token", "POST", "auth/token/create", {**body, "no_parent": True})
+        return Call("issue", key, "token", "POST", "auth/token/create", body)
 
     def _revoke(self, key: str) -> Call:
         self._mark(key)
@@ -103,8 +113,9 @@ class Tokens:
 
     def final(self) -> Iterator[Call]:
         """See Workload: every token that was revoked, and those that were not."""
-        for key, token in list(self._tokens.items())[-2 * REVOKED_KEPT :]:
-            yield Call("use", key, None, "GET", "auth/token/lookup-self", token=token.secret)
+        for key in list(self._tokens)[-2 * REVOKED_KEPT :]:
+            for kind in KINDS:
+                yield self._use(key, kind)
 
 
 def judged_use(reply: Reply | NoAnswer) -> Completion:

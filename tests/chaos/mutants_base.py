@@ -49,6 +49,7 @@ class Where:
 
 
 ANYWHERE = Where()
+_TWINS: dict[str, str] = {}  # what the product says, by the options of the run
 
 
 class Mutant:
@@ -89,6 +90,17 @@ def run_twin(mutant: AnyMutant, seed: int) -> World:
 def said(world: World) -> str:
     """The kind and words of what was violated, "" if nothing was."""
     return world.violations[0].partition(" ")[2] if world.violations else ""
+
+
+def twin_says(mutant: AnyMutant, seed: int) -> str:
+    """What the right product says there. Mutants that share seed, options and product share the run: it is the same."""
+    where, right = getattr(mutant, "where", ANYWHERE), getattr(mutant, "right", Product())
+    if where.play is not None or right != Product():
+        return said(run_twin(mutant, seed))
+    key = repr(where.options(seed))
+    if key not in _TWINS:
+        _TWINS[key] = said(run_twin(mutant, seed))
+    return _TWINS[key]
 
 
 def catches(mutant: AnyMutant, seed: int) -> str:

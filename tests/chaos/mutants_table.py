@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.chaos.mutants_base import catches, run_twin, said
+from tests.chaos.mutants_base import catches, twin_says
 
 if TYPE_CHECKING:
     from tests.chaos.mutants_base import AnyMutant
@@ -63,7 +63,7 @@ def rule(mutant: AnyMutant) -> str:
 
 def twin_holds(mutant: AnyMutant, seed: int) -> str:
     """What the right product says there that it should not; "" if nothing."""
-    found = said(run_twin(mutant, seed))
+    found = twin_says(mutant, seed)
     allowed = getattr(mutant, "right_says", ())
     if allowed:
         return "" if found.startswith(tuple(allowed)) else f"nothing of {allowed}, but {found!r}"

@@ -106,6 +106,7 @@ def test_a_core_heals_and_the_others_stay_broken() -> None:
     asyncio.run(schedule.heal_all())
 
     assert schedule.unhealed == ["n2"]
+    assert schedule.effects == {"1": {"took_effect": True}}
     assert nemesis.said.count("heal") == 1
     schedule.heal_now()
     assert nemesis.said.count("heal") == 2  # at the end of the run nothing is left

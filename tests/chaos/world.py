@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from chaos.targets.base import CLOCK, PARTITION, PROCESS, SEAL, SHAPE, Shape, TargetError
+from chaos.targets.base import CLOCK, MOUNT, PARTITION, PROCESS, SEAL, SHAPE, Shape, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +21,9 @@ class FakeTarget:
         self.nodes = [f"n{number + 1}" for number in range(nodes)]
         self.token = "root"
         self.shares = ["share"]
+        self.mount = MOUNT
+        self.made: list[str] = []
+        self.paused: set[str] = set()
         self.calls: list[tuple[Any, ...]] = []
         self.down: set[str] = set()
         self.cut: dict[str, list[str]] = {}
@@ -72,15 +75,20 @@ class FakeTarget:
 
     def pause(self, node: str) -> None:
         self._said("pause", node)
+        self.paused.add(node)
 
     def resume(self, node: str) -> None:
         self._said("resume", node)
+        self.paused.discard(node)
 
     def signal(self, node: str, number: int) -> None:
         self._said("signal", node, number)
 
     def pids(self, node: str) -> list[int]:
         return [] if node in self.down else [1]
+
+    def stopped(self, node: str) -> int:
+        return int(node in self.paused and node not in self.down)
 
     def grudge(self, grudge: Mapping[str, Sequence[str]]) -> None:
         self._said("grudge", {node: list(others) for node, others in grudge.items()})

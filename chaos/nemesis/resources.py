@@ -1,0 +1,217 @@
+"""Nodes that run out of something: descriptors, processor time, or patience with a thousand clients."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import selectors
+import socket
+import threading
+import urllib.parse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from chaos.cgroups import Quota
+from chaos.targets.base import PROCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chaos.targets.base import Target
+
+    from .base import Scene
+
+SPARE: Final = (0, 1, 3)  # descriptors that the node may still open
+TRIED: Final = 12  # connections by which it is seen that it may open no more
+ANSWER_S: Final = 1.0
+SHARES: Final = (0.03, 0.06, 0.12)  # of one processor
+DUTY_S: Final = 0.1  # without control groups: of which the node runs its share
+CLIENTS: Final = 900  # below api.connections_per_address, so that the load's own connections are let in
+DRIP_S: Final = 0.5
+HEAD: Final = b"GET /v1/sys/health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Vault-Request: true\r\nX-Filler: "
+HEALTH: Final = b"GET /v1/sys/health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+
+
+def address_of(target: Target, node: str) -> tuple[str, int]:
+    """Where clients of the node connect."""
+    parts = urllib.parse.urlsplit(target.url(node))
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+class FewFiles:
+    """RLIMIT_NOFILE of the main process, just above what is open: links and clients that stand go on, none is added."""
+
+    name: ClassVar[str] = "few-files"
+    about: ClassVar[str] = "lets nodes open hardly any further file or connection"
+    needs: ClassVar[frozenset[str]] = frozenset({PROCESS})
+    write_gap_s: ClassVar[float] = 5.0
+    colour: ClassVar[str] = "#a55194"
+
+    def inject(self, scene: Scene, nodes: Sequence[str]) -> dict[str, Any]:
+        """See Nemesis."""
+        before: dict[int, tuple[int, int]] = scene.notes.setdefault("before", {})
+        for node in nodes:
+            for pid in scene.target.pids(node)[:1]:
+                before[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+                most = 1 + max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir())
+                soft = min(before[pid][1], most + scene.rng.choice(SPARE))
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, before[pid][1]))
+        silent = sum(unanswered(*address_of(scene.target, node), TRIED) for node in nodes)
+        return {"took_effect": silent > 0, "limited": len(before), "unanswered": silent}
+
+    def heal(self, scene: Scene) -> dict[str, Any]:
+        """See Nemesis."""
+        for pid, limits in scene.notes.get("before", {}).items():
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        return {}
+
+
+def unanswered(host: str, port: int, count: int) -> int:
+    """So many of these connections, all at once, got no byte in time."""
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for _ in range(count):
+            sock = stack.enter_context(socket.socket())
+            sock.settimeout(ANSWER_S)
+            with contextlib.suppress(OSError):
+                sock.connect((host, port))
+                sock.sendall(HEALTH)
+                selector.register(sock, selectors.EVENT_READ)
+        answered = 0
+        while ready := selector.select(ANSWER_S):
+            for key, _ in ready:
+                selector.unregister(key.fileobj)
+                with contextlib.suppress(OSError):
+                    answered += bool(key.fileobj.recv(1))  # type: ignore[union-attr] # a socket was registered
+        return count - answered
+
+
+class LittleCpu:
+    """A share of one processor, by a control group where that can be had, else by SIGSTOP and SIGCONT in turns."""
+
+    name: ClassVar[str] = "little-cpu"
+    about: ClassVar[str] = "gives nodes 3 to 12 % of one processor"
+    needs: ClassVar[frozenset[str]] = frozenset({PROCESS})
+    write_gap_s: ClassVar[float] = 5.0
+    colour: ClassVar[str] = "#ce6dbd"
+
+    def inject(self, scene: Scene, nodes: Sequence[str]) -> dict[str, Any]:
+        """See Nemesis."""
+        share = float(scene.notes.get("share", scene.rng.choice(SHARES)))
+        scene.notes.update(nodes=list(nodes), quotas=[], turns=0)
+        taken = 0
+        try:
+            for node in nodes:
+                quota = Quota(f"{node}-{scene.rng.getrandbits(32):08x}", share)
+                scene.notes["quotas"].append(quota)
+                taken += quota.take(scene.target.pids(node))
+        except OSError:
+            self._drop(scene)
+            scene.notes["stop"] = threading.Event()
+            thread = threading.Thread(target=self._turns, args=(scene, share), name=self.name, daemon=True)
+            scene.notes["thread"] = thread
+            thread.start()
+        by = "signals" if "stop" in scene.notes else "a control group"
+        return {"took_effect": True, "share": share, "by": by, "processes": taken}
+
+    @staticmethod
+    def _turns(scene: Scene, share: float) -> None:
+        stop: threading.Event = scene.notes["stop"]
+        while not stop.is_set():
+            for node in scene.notes["nodes"]:
+                scene.target.pause(node)
+            stop.wait(DUTY_S * (1 - share))
+            for node in scene.notes["nodes"]:
+                scene.target.resume(node)
+            scene.notes["turns"] += 1
+            stop.wait(DUTY_S * share)
+
+    @staticmethod
+    def _drop(scene: Scene) -> int:
+        throttled = 0
+        for quota in scene.notes.get("quotas", ()):
+            with contextlib.suppress(FileNotFoundError):
+                throttled += quota.throttled
+            quota.remove()
+        return throttled
+
+    def heal(self, scene: Scene) -> dict[str, Any]:
+        """See Nemesis: it took effect if the nodes wanted more than they got."""
+        if "nodes" not in scene.notes:
+            return {}
+        throttled = self._drop(scene)
+        if "stop" in scene.notes:
+            scene.notes["stop"].set()
+            scene.notes["thread"].join()
+            for node in scene.notes["nodes"]:
+                scene.target.resume(node)
+        del scene.notes["nodes"]
+        turns = scene.notes["turns"]
+        return {"took_effect": throttled + turns > 0, "throttled": throttled, "turns": turns}
+
+
+class ManyClients:
+    """Hundreds of connections to each victim: half say nothing, half send a request a byte at a time."""
+
+    name: ClassVar[str] = "many-clients"
+    about: ClassVar[str] = "opens hundreds of idle and slow connections to nodes"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    write_gap_s: ClassVar[float] = 2.0
+    colour: ClassVar[str] = "#de9ed6"
+
+    def inject(self, scene: Scene, nodes: Sequence[str]) -> dict[str, Any]:
+        """See Nemesis."""
+        count = int(scene.notes.get("clients", CLIENTS))
+        _room_for(count * len(nodes))
+        socks: list[socket.socket] = scene.notes.setdefault("socks", [])
+        for node in nodes:
+            for _ in range(count):
+                with contextlib.suppress(OSError):
+                    socks.append(socket.create_connection(address_of(scene.target, node), timeout=ANSWER_S))
+                    socks[-1].setblocking(False)
+        scene.notes["stop"] = threading.Event()
+        thread = threading.Thread(target=self._drip, args=(scene, socks[::2]), name=self.name, daemon=True)
+        scene.notes["thread"] = thread
+        thread.start()
+        return {"took_effect": bool(socks), "opened": len(socks)}
+
+    @staticmethod
+    def _drip(scene: Scene, socks: list[socket.socket]) -> None:
+        stop: threading.Event = scene.notes["stop"]
+        sent = 0
+        while not stop.wait(DRIP_S):
+            piece = HEAD[sent : sent + 1] or b"x"
+            sent += 1
+            for sock in socks:
+                with contextlib.suppress(OSError):
+                    sock.send(piece)
+
+    def heal(self, scene: Scene) -> dict[str, Any]:
+        """See Nemesis: how many the node had closed by itself."""
+        if "stop" not in scene.notes:
+            return {}
+        scene.notes["stop"].set()
+        scene.notes["thread"].join()
+        socks: list[socket.socket] = scene.notes["socks"]
+        closed = sum(map(_is_closed, socks))
+        while socks:
+            socks.pop().close()
+        return {"closed_by_node": closed}
+
+
+def _is_closed(sock: socket.socket) -> bool:
+    try:
+        return sock.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _room_for(count: int) -> None:
+    """This process may open so many more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 1024
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

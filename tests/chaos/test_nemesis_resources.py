@@ -1,0 +1,242 @@
+"""Nodes that run out of descriptors, processor time or patience: by processes of the test's own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chaos import cgroups
+from chaos.cgroups import Quota, own
+from chaos.nemesis import resources
+from chaos.nemesis.base import Scene
+from chaos.nemesis.resources import FewFiles, LittleCpu, ManyClients, unanswered
+from chaos.targets.base import PREFIX
+from chaos.targets.keys import wait_until
+from tests.chaos.world import FakeTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SPINS = "while True: pass"
+OPENS = """
+import os, sys
+for line in sys.stdin:
+    try:
+        print(os.open("/dev/null", os.O_RDONLY), flush=True)
+    except OSError as error:
+        print(-error.errno, flush=True)
+"""
+
+
+class OwnTarget(FakeTarget):
+    """One node that is a process of the test's, or a listener of it."""
+
+    def __init__(self, pid: int = 0, port: int = 0) -> None:
+        super().__init__(1)
+        self.pid, self.port = pid, port
+
+    def pids(self, node: str) -> list[int]:
+        return [self.pid]
+
+    def url(self, node: str) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def scene(target: FakeTarget, **notes: Any) -> Scene:
+    return Scene(target, random.Random(1), "n1", notes)  # type: ignore[arg-type] # no backup, no environment
+
+
+@contextlib.contextmanager
+def child(program: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that is gone afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextlib.contextmanager
+def listener(answers: bool) -> Iterator[int]:
+    """A port whose connections get a byte, or none."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        server.setblocking(False)
+
+        def serve() -> None:
+            held = []
+            with selectors.DefaultSelector() as selector:
+                selector.register(server, selectors.EVENT_READ)
+                while not stop.is_set():
+                    for _ in selector.select(0.02):
+                        sock, _ = server.accept()
+                        held.append(sock)
+                        if answers:
+                            sock.sendall(b"H")
+            for sock in held:
+                sock.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            stop.set()
+            thread.join()
+
+
+# ---- descriptors
+@pytest.mark.parametrize(("answers", "expected"), [(True, 0), (False, 5)])
+def test_connections_without_a_byte_are_counted(
+    answers: bool, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From outside: nothing is asked of who may open no file."""
+    monkeypatch.setattr(resources, "ANSWER_S", 0.3)
+    with listener(answers) as port:
+        assert unanswered("127.0.0.1", port, 5) == expected
+
+
+def test_a_process_can_open_hardly_anything_until_it_heals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has open stays; its limits are those it had."""
+    monkeypatch.setattr(resources, "unanswered", lambda *_: 3)
+    with child(OPENS) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        process.stdin.write("\n")
+        first = int(process.stdout.readline())
+        one = scene(OwnTarget(process.pid))
+        said = FewFiles().inject(one, ["n1"])
+        opened = []
+        for _ in range(6):
+            process.stdin.write("\n")
+            opened.append(int(process.stdout.readline()))
+        FewFiles().heal(one)
+        process.stdin.write("\n")
+        last = int(process.stdout.readline())
+        after = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    FewFiles().heal(one)  # it has ended
+    FewFiles().heal(scene(OwnTarget()))
+
+    assert said == {"took_effect": True, "limited": 1, "unanswered": 3}
+    assert first > 0
+    assert last > 0
+    assert opened[-1] == -24
+    assert len([fd for fd in opened if fd > 0]) <= max(resources.SPARE)
+    assert after == before
+
+
+# ---- processor time
+def test_the_group_of_a_process_is_found_in_both_versions() -> None:
+    """The controller's own hierarchy, else the one hierarchy, else none."""
+    first = "9:name=systemd:/x\n2:cpuacct,cpu:/a/b\n0::/c\n"
+
+    assert own(first) == Path("/sys/fs/cgroup/cpu/a/b")
+    assert own("0::/c/d\n") == Path("/sys/fs/cgroup/c/d")
+    assert own("4:memory:/x\n") is None
+
+
+def _quota() -> str:
+    """Why there is none on this machine."""
+    try:
+        Quota("probe", 0.5).remove()
+    except OSError as error:
+        return f"no control group: {error}"
+    return ""
+
+
+@pytest.mark.skipif(bool(_quota()), reason=_quota())
+def test_a_group_holds_a_process_back_and_lets_it_go() -> None:
+    """It is seen to be held back; the group is gone afterwards, and the process is not."""
+    with child(SPINS) as process:
+        one = scene(OwnTarget(process.pid), share=0.1)
+        said = LittleCpu().inject(one, ["n1"])
+        [quota] = one.notes["quotas"]
+        wait_until(lambda: quota.throttled > 2, "it is held back", 20.0)
+        healed = LittleCpu().heal(one)
+        again = LittleCpu().heal(one)
+        alive = process.poll() is None
+
+    assert (said["by"], said["processes"]) == ("a control group", 1)
+    assert healed["took_effect"]
+    assert healed["throttled"] > 2
+    assert (again, alive, quota.folder.exists()) == ({}, True, False)
+
+
+def test_without_groups_a_node_is_stopped_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs when the fault is over."""
+
+    def none(*_: Any) -> Quota:
+        raise PermissionError
+
+    monkeypatch.setattr(resources, "Quota", none)
+    target = OwnTarget()
+    one = scene(target, share=0.5)
+    said = LittleCpu().inject(one, ["n1"])
+    wait_until(lambda: one.notes["turns"] > 1, "two turns", 10.0)
+    healed = LittleCpu().heal(one)
+
+    assert said["by"] == "signals"
+    assert healed["took_effect"]
+    assert ("pause", "n1") in target.calls
+    assert target.paused == set()
+    assert LittleCpu().heal(one) == LittleCpu().heal(scene(target)) == {}
+
+
+def test_groups_of_runs_that_have_ended_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a run that goes on stay, and so does everything without our name."""
+    monkeypatch.setattr(cgroups, "ROOT", tmp_path)
+    with child(SPINS) as ended:
+        pass
+    names = [f"{PREFIX}{ended.pid}-n1", f"{PREFIX}{os.getpid()}-n1", f"{PREFIX}x-n1", "docker"]
+    for name in names:
+        (tmp_path / "cpu" / name).mkdir(parents=True)
+    monkeypatch.setattr(cgroups, "_remove", lambda group, _above: group.rmdir())
+    said: list[str] = []
+
+    assert cgroups.clean(said.append) == 0
+    assert sorted(path.name for path in (tmp_path / "cpu").iterdir()) == sorted(names[1:])
+    assert len(said) == 1
+
+
+# ---- clients
+def test_many_clients_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of them are slow; none is left, and a heal without a fault does nothing."""
+    monkeypatch.setattr(resources, "DRIP_S", 0.01)
+    with listener(answers=False) as port:
+        one = scene(OwnTarget(port=port), clients=20)
+        said = ManyClients().inject(one, ["n1"])
+        socks = list(one.notes["socks"])
+        healed = ManyClients().heal(one)
+        again = ManyClients().heal(one)
+
+    assert said == {"took_effect": True, "opened": 20}
+    assert (healed, again) == ({"closed_by_node": 0}, {"closed_by_node": 0})
+    assert all(sock.fileno() < 0 for sock in socks)
+    assert ManyClients().heal(scene(OwnTarget())) == {}
+
+
+def test_clients_that_a_node_does_not_let_in_are_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens there."""
+    monkeypatch.setattr(resources, "ANSWER_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    one = scene(OwnTarget(port=port), clients=2)
+    said = ManyClients().inject(one, ["n1"])
+    ManyClients().heal(one)
+
+    assert said == {"took_effect": False, "opened": 0}
