@@ -7,6 +7,8 @@ A shell between state and broker. Invariants
   A2  a device is enabled only after this node could open it, and answered only after the reachable members say that
       they could, or could not, within the deadline
   A3  the head of each chain becomes a fact every 10 s or 10,000 lines, at start, rotation and close
+  A4  devices are those of a state that a read could be answered from, not of one that is replayed at a start: it has
+      devices that are gone, and heads that were gone beyond. Unless nobody confirms any for CURRENT_S
 """
 
 from __future__ import annotations
@@ -19,7 +21,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cluster import AuditDevice, AuditHead, DamagedError, Draft, Member, StrongroomError, Table, View, records
+from cluster import (
+    AuditDevice,
+    AuditHead,
+    DamagedError,
+    Draft,
+    Member,
+    StrongroomError,
+    Table,
+    UnavailableError,
+    View,
+    records,
+)
 
 from .audit import AuditError, Broker, DeviceSpec, LineSettings, ProbedRules
 from .audit.chain import MAC_BYTES, SEQUENCE_MAX
@@ -41,6 +54,8 @@ HEADS_PERIOD_S = 1.0
 OPENED_CALL = "audit.opened"
 HEADS_CALL = "audit.heads"
 SYNC_WAIT_S = 2.0
+CURRENT_S = 5.0
+CURRENT_RETRY_S = 0.05
 
 
 class FollowingBroker(Broker):
@@ -55,20 +70,20 @@ class FollowingBroker(Broker):
 
     async def record(self, entry: AuditEntry, kind: Callable[[Renderer, AuditEntry, int], Any]) -> None:
         """See Broker."""
-        await self._until_followed()
+        await self._until_followed(self._deadline_s)
         await super().record(entry, kind)
 
     async def event(self, kind: str, details: Mapping[str, str | int | bool]) -> None:
         """See Broker."""
-        await self._until_followed()
+        await self._until_followed(CURRENT_S + self._deadline_s)  # nobody waits for the answer to one
         await super().event(kind, details)
 
-    async def _until_followed(self) -> None:
-        """Raises AuditError at the deadline."""
+    async def _until_followed(self, deadline_s: float) -> None:
+        """Raises AuditError after so long."""
         if self.followed is None or self.followed.is_set():
             return
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(deadline_s):
                 await self.followed.wait()
         except TimeoutError:
             raise AuditError("the audit devices of the cluster do not stand here yet") from None
@@ -91,6 +106,7 @@ class AuditDesk:
             deadline_s=config.audit.deadline_s,
         )
         self._changed = asyncio.Event()
+        self._replays = True
         self._synced = self.broker.followed = asyncio.Event()
         self.problems: dict[str, str] = {}
 
@@ -105,8 +121,9 @@ class AuditDesk:
         if devices or stores_under(transaction, request_headers.STORED):
             self.forget()
 
-    def forget(self) -> None:
-        """Devices, or the headers they write, may be others now."""
+    def forget(self, *, anew: bool = False) -> None:
+        """Devices, or the headers they write, may be others now. `anew`: the whole state is, and may be an old one."""
+        self._replays = self._replays or anew
         self._synced.clear()
         self._changed.set()
 
@@ -168,7 +185,27 @@ class AuditDesk:
         while True:
             await self._changed.wait()
             with contextlib.suppress(StrongroomError):  # sealed meanwhile
+                if self._replays:
+                    await self._current()
                 await self.sync()
+
+    async def _current(self) -> None:
+        """A4."""
+        self._replays = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CURRENT_S):
+                while not await self._is_current():  # noqa: ASYNC110 - nobody tells of a leader
+                    await asyncio.sleep(CURRENT_RETRY_S)
+
+    async def _is_current(self) -> bool:
+        """Whether the state is; also if nobody can know, because the node was sealed."""
+        try:
+            await self._member.read_barrier()
+        except UnavailableError:
+            return False
+        except StrongroomError:
+            return True
+        return True
 
     async def _keep(self) -> None:
         while True:

@@ -219,7 +219,7 @@ class Node:
         self.member.view.listeners.append(self.quotas.changed)
         self.member.view.listeners.append(self.cluster_seal.on_change)
         self.cluster_seal.opened(by_shares=self.desk.by_shares)
-        self.audit.forget()
+        self.audit.forget(anew=True)
         self.quotas.forget()
         self.backups.opened()
         self.link_certificates.opened()
@@ -239,7 +239,7 @@ class Node:
         state.listeners.append(self.audit.on_change)
         state.listeners.append(self.quotas.changed)
         state.listeners.append(self.cluster_seal.on_change)
-        self.audit.forget()
+        self.audit.forget(anew=True)
         self.quotas.forget()
         self.cluster_seal.look()
 

@@ -75,8 +75,9 @@ class Status:
         member = self._member
         initialised = member.initialised
         seal = member.seal_config if initialised else None
+        seal_type = seal.type if seal is not None else self._desk.seal_type
         body: dict[str, Any] = {
-            "type": seal.type if seal is not None else self._desk.seal_type,
+            "type": seal_type,
             "initialized": initialised,
             "sealed": member.sealed,
             "t": seal.threshold if seal is not None else 0,
@@ -87,9 +88,11 @@ class Status:
             "build_date": BUILD_DATE,
             "commit_date": "",
             "migration": self._desk.migration.pending,
-            "recovery_seal": False,
+            "recovery_seal": seal_type != "shamir",  # t of n are recovery keys then, if there are any
             "storage_type": "raft",
         }
+        if seal_type != "shamir":
+            body["recovery_seal_type"] = "shamir"
         if said := [one for one in (self._desk.auto.why, self._desk.migration.why) if one]:
             body["warnings"] = said
         config = self.config()
@@ -272,8 +275,8 @@ class Status:
 
     def _notes(self) -> list[str]:
         """What does not keep this node from serving, and is to be done all the same."""
-        migration = self._desk.migration.why
-        return [*([NOT_ADOPTED] if self.not_adopted() else []), *([migration] if migration else [])]
+        adoption = NOT_ADOPTED if self.not_adopted() else ""
+        return [one for one in (adoption, self._desk.migration.why, self._desk.auto.why) if one]
 
     def members(self) -> list[dict[str, Any]]:
         """Each member as this node sees it."""

@@ -10,7 +10,16 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from cluster import DamagedError, Draft, OverloadedError, StrongroomError, Table, UnknownOutcomeError, View
+from cluster import (
+    DamagedError,
+    Draft,
+    OverloadedError,
+    StrongroomError,
+    Table,
+    UnknownOutcomeError,
+    View,
+    failpoint,
+)
 
 from .auth import tokens
 from .auth.token_use import join, use_token
@@ -201,6 +210,7 @@ class Writing:
         return draft, plan
 
     async def _applied(self, request: RawRequest, judged: Judged | None, index: int, done: Any) -> RawResponse:
+        failpoint("write.after-apply")
         answer: Answer | None = None
         refusal: Refusal | None = None
         if isinstance(done, Refusal):

@@ -28,6 +28,7 @@ WORLD_ALLOWED = {
     "cluster/seams.py": "the seam itself",
     "cluster/links/certs.py": "the dates of new certificates, made by the command line",
     "cluster/clockshim.py": "a shifted clock for tests of real processes, refused in production",
+    "cluster/failpoints.py": "a pause where a test asks for one, refused in production",
     "node/cli/write_id.py": "the command line imports neither cluster nor its seams",
     "node/dev.py": "starts and watches processes",
     "node/tls.py": "self-signed certificates of dev",
@@ -235,6 +236,17 @@ def test_a_pure_room_touches_nothing(folder: str) -> None:
         if name_of(path).startswith(f"{folder}/")
         for module, _ in imports(path)
         if module.split(".")[0] in IMPURE
+    ] == []
+
+
+def test_a_pure_room_has_no_failpoint() -> None:
+    """Apply is the same on every node: nothing in it can be told to die or to wait."""
+    assert [
+        f"{name_of(path)} imports {module}"
+        for path in pure_files()
+        for module in resolved(path)
+        if module.rpartition(".")[2] in {"failpoint", "failpoints"}
+        or "failpoint" in [name for _, names in imports(path) for name in names]
     ] == []
 
 

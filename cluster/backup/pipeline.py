@@ -23,6 +23,7 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import SealedError, StrongroomError
+from ..failpoints import failpoint
 from . import retry
 from .bases import head_of_base, objects_of_base
 from .format import Header, Kind, encode_entries, key_term_of, parse
@@ -240,7 +241,9 @@ class Pipeline:
         )  # fmt: skip
         data = sealer.seal(header, encode_entries(found.first, found.entries, found.digest))
         parsed = parse(data)
+        failpoint("backup.before-store")
         await self._call(self.sink.store(claim, data, parsed))
+        failpoint("backup.after-store")
         self._key_term = key_term_of(place)
         self.standing.batches += 1
         self.standing.bytes += len(data)

@@ -20,6 +20,7 @@ from typing import Final
 
 from .. import seams
 from ..errors import DamagedError, FatalError
+from ..failpoints import failpoint
 
 BALLOT_NAME: Final = "ballot"
 SLOT_BYTES: Final = 4096
@@ -95,7 +96,9 @@ class BallotWriter:
         self._check()
         assert self._file is not None and self._newest is not None, "written before it is synced"  # noqa: PT018 - one fact
         self._broken = True
+        failpoint("ballot.before-sync")
         self._file.sync()
+        failpoint("ballot.after-sync")
         self._broken = False
         self.synced_sequence = self._newest[0]
         return self.synced_sequence

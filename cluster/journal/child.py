@@ -21,7 +21,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .. import seams
+from .. import failpoints, seams
 from . import frames
 from .ballot_file import BallotWriter
 from .duties import IDLE_S, SPACE_RETRY_S, Duty, Frames, Receive, Rest, ballot_duty, log_duty, snapshot_duty
@@ -109,6 +109,7 @@ def _serve(sock: socket.socket, duty: Duty) -> None:
 def main(options_json: str) -> None:
     """Run until the parent ends or closes; never returns."""
     options: dict[str, Any] = json.loads(options_json)
+    failpoints.arm_failpoints("dev", {failpoints.VARIABLE: options["failpoints"]})  # the parent has judged the profile
     _die_with(options["parent"])
     log, ballot, snapshot = (socket.socket(fileno=fd) for fd in options["fds"])
     disk = seams.SystemDisk(Path(options["root"]))

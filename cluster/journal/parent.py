@@ -16,6 +16,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from .. import failpoints
 from . import frames, wal
 from .ballot import Ballot, encode_ballot
 from .outbox import Outbox
@@ -97,6 +98,7 @@ class ChildWriter:
             "segment_bytes": segment_bytes,
             "start": start,
             "buffered": buffered,
+            "failpoints": failpoints.told(),
         }
         here = Path(__file__).resolve().parent
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and program

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from ..errors import DamagedError
+from ..failpoints import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,7 +144,9 @@ class _PartialFile:
         self.cut()
         self._file.sync()
         self._file.close()
+        failpoint("snapshot.before-rename")
         self._disk.rename(self.partial_name, self._name)
+        failpoint("snapshot.after-rename")
         self._disk.sync_folder(FOLDER)
         return self._name
 

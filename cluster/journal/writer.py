@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 from .. import seams
 from ..errors import FatalError
+from ..failpoints import failpoint
 from . import wal
 from .segments import SegmentMap, create_segment
 
@@ -50,7 +51,9 @@ class LogWriter:
                 assert record.sequence > newest, "sequences of operations grow"
                 newest = record.sequence
             assert newest == last_sequence, "a batch ends with its last operation"
+            failpoint("journal.before-write")
             self._write_batch(frames, last_sequence)
+            failpoint("journal.after-write")
             for record in records:
                 self._map.note(self._number, record)
 
@@ -62,10 +65,12 @@ class LogWriter:
     def sync(self) -> int:
         """Everything written is on stable storage; returns the sequence of the last operation."""
         with self._final():
+            failpoint("journal.before-sync")
             for file in self._unsynced:
                 file.sync()
                 if file is not self._file:
                     file.close()
+            failpoint("journal.after-sync")
             self._unsynced.clear()
             self.synced_sequence = self.last_sequence
             return self.synced_sequence
@@ -90,7 +95,9 @@ class LogWriter:
         with self._final():
             if not self._unsynced:
                 for number in self._map.droppable():
+                    failpoint("compaction.before-remove")
                     self._disk.remove(wal.segment_name(number))
+                    failpoint("compaction.after-remove")
                     self._disk.sync_folder(wal.FOLDER)  # one by one: a hole in the row would look like damage
                     self._map.forget(number)
             if self._spare is None:

@@ -81,7 +81,8 @@ def certificate_expiry(pem_file: Path) -> dt.datetime:
 
 
 def write_certificates(
-    out: Path, nodes: dict[str, list[str]], ca: Path | None, cluster_name: str = "strongroom", *, days: int = VALID_DAYS
+    out: Path, nodes: dict[str, list[str]], ca: Path | None, cluster_name: str = "strongroom", *,
+    days: float = VALID_DAYS,
 ) -> list[Path]:
     """Write `<id>.pem`, `<id>.key` for every node and, unless `ca` (a folder with ca.pem and ca.key) is given, the CA.
 
@@ -143,7 +144,7 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _builder(subject: str, issuer: x509.Name, public_key: Any, days: int) -> x509.CertificateBuilder:
+def _builder(subject: str, issuer: x509.Name, public_key: Any, days: float) -> x509.CertificateBuilder:
     from cryptography import x509
 
     now = dt.datetime.now(dt.UTC)
@@ -183,7 +184,7 @@ def _node_certificate(
     cluster_name: str,
     ca_key: ec.EllipticCurvePrivateKey,
     ca_cert: x509.Certificate,
-    days: int,
+    days: float,
 ) -> x509.Certificate:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes

@@ -17,6 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import DamagedError, OverloadedError
+from ..failpoints import failpoint
 from ..keyring.keyring import UnknownKeyTermError
 from ..state.snapshot import Loader, Snapshot
 from .applying import Applying
@@ -263,6 +264,7 @@ class Replica(Applying):
             if kept is not None:
                 index = min(index, kept)
         if index > self.log.base_index:
+            failpoint("compaction.before-trim")
             self.log.trim(index)
 
     def _kept_for_backups(self) -> int | None:

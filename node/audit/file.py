@@ -20,6 +20,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster import failpoint
+
 from .chain import Head, last_line
 from .sink import Opened, Rotated, SinkError, Written, write_all
 
@@ -56,7 +58,9 @@ class FileSink:
 
     def write(self, data: bytes) -> Written:
         """See Sink."""
+        failpoint("audit.before-write")
         written = write_all(self._fd, data)
+        failpoint("audit.after-write")
         if self._options.fdatasync:
             try:
                 os.fdatasync(self._fd)

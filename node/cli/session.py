@@ -7,11 +7,12 @@ here as Refused or OutcomeUnknown with what to do next.
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .failures import OutcomeUnknown, Refused
+from .failures import LocalError, OutcomeUnknown, Refused
 from .http import READS, Connection, Reply, Settings, target
 from .jsontext import encode, one_line
 from .output import Output, remark
@@ -58,6 +59,21 @@ class Session:
         reply = self._connection.request("GET", target(path), into=into)
         if not reply.ok:
             raise failure("GET", path, reply, has_token=bool(self.settings.token))
+
+    def upload(self, path: str, file: BinaryIO) -> Reply:
+        """A success, its warnings shown. Raises LocalError, Refused and OutcomeUnknown."""
+        reply = self._connection.request("POST", target(path), file)
+        if not reply.ok:
+            raise failure("POST", path, reply, has_token=bool(self.settings.token))
+        for warning in reply.document.get("warnings") or ():
+            remark(f"WARNING: {one_line(warning)}")
+        return reply
+
+    def at(self, address: str) -> Session:
+        """The same caller at another server, never from https to http. Raises LocalError."""
+        if self.settings.address.startswith("https:") and not address.startswith("https:"):
+            raise LocalError(f"{self.settings.address} names a leader that does not speak https; refused")
+        return Session(replace(self.settings, address=address), self.output)
 
     def call(
         self,

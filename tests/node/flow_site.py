@@ -105,6 +105,8 @@ class Server:
     node: Node
     folder: Path
     fatal: list[str] = field(default_factory=list)
+    _read: tuple[int, int] = (0, 0)  # which audit file has been read, and how far
+    _lines: dict[str, list[bytes]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.node.member.on_fatal = self.fatal.append
@@ -127,12 +129,21 @@ class Server:
             return reply_of(request, await self.node.handle(request))
 
     def audit_lines(self, request_id: str) -> list[dict[str, Any]]:
-        """Every line this node wrote about the request."""
+        """Every line this node wrote about the request. A node of the session writes megabytes: each is read once."""
         if not self.audit_file.exists():
             return []
-        wanted = request_id.encode()
-        lines = (json.loads(line) for line in self.audit_file.read_bytes().splitlines() if wanted in line)
-        return [line for line in lines if line.get("request", {}).get("id") == request_id]
+        with self.audit_file.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if self._read[0] != found.st_ino or self._read[1] > found.st_size:
+                self._read, self._lines = (found.st_ino, 0), {}
+            file.seek(self._read[1])
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read = (found.st_ino, self._read[1] + len(whole))
+        for line in whole.splitlines():
+            said = json.loads(line).get("request", {}).get("id", "")
+            self._lines.setdefault(said, []).append(line)
+        return [json.loads(line) for line in self._lines.get(request_id, [])]
 
 
 @dataclass(eq=False)

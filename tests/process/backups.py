@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.process.harness import BIN, HarnessError, Reply, ask, wait_until
-from tests.process.machine import processes_naming
+from tests.process.machine import NO_AUTHORITIES, processes_naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ class Done:
 def clean(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Our environment without settings of ours, and these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("STRONGROOM_", "VAULT_"))}
-    return kept | dict(environ or {})
+    return kept | NO_AUTHORITIES | dict(environ or {})
 
 
 def cli(*words: str | Path, environ: Mapping[str, str] | None = None, stdin: str = "") -> Done:

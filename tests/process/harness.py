@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cluster.links.certs import write_certificates
-from tests.process.machine import HOST, free_port_base, processes_naming
+from tests.process.machine import HOST, NO_AUTHORITIES, free_port_base, processes_naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -162,7 +162,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environ | self.environ,
+                env=environ | NO_AUTHORITIES | self.environ,
                 start_new_session=True,
             )
 

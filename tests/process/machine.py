@@ -9,6 +9,8 @@ import socket
 from pathlib import Path
 
 HOST = "127.0.0.1"
+NO_AUTHORITIES = {"SSL_CERT_FILE": os.devnull}
+"""For the environment of nodes: to read the machine's authorities, whom no test trusts, is a sixth of their start."""
 
 
 def free_port_base(nodes: int = 3) -> int:

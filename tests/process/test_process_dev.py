@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.process.harness import BIN, HarnessError, ask, wait_until
-from tests.process.machine import free_port_base, processes_naming
+from tests.process.machine import NO_AUTHORITIES, free_port_base, processes_naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,7 @@ def dev(data: Path, port_base: int, *options: str) -> Iterator[Dev]:
             stderr=stderr,
             text=True,
             start_new_session=True,
+            env=os.environ | NO_AUTHORITIES,
         )
     try:
         assert process.stdout is not None

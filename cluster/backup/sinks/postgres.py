@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
+from ...failpoints import failpoint
 from . import postgres_schema as schema
 from .base import (
     Claim,
@@ -249,6 +250,7 @@ class PostgresSink:
                 await connection.execute(self._begin.format(", READ ONLY" if self._reads_only else ""))
                 found = await work(connection)
                 committing = True
+                failpoint("backup.before-commit")
                 if await connection.execute("COMMIT") != "COMMIT":
                     committing = False
                     raise SinkError("postgresql: the server gave the transaction up")  # noqa: TRY301

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from ...failpoints import failpoint
 from .base import (
     Claim,
     ConflictError,
@@ -219,6 +220,7 @@ class SqliteSink:
             connection.execute(begin)
             found = work(connection)
             committing = begin != "BEGIN"
+            failpoint("backup.before-commit")
             connection.execute("COMMIT")
         except BaseException as error:
             if connection.in_transaction:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import subprocess
 import sys
@@ -121,6 +123,22 @@ def test_server_without_a_file_is_one_node_of_profile_dev(run, built, tmp_path):
     assert (config.api.address, config.api.locked_address, config.api.tls) == ("127.0.0.1:9", "127.0.0.1:10", "off")
     assert (config.api.unauthenticated_rekey, config.peer.address) == (True, "")
     assert config.audit_directory == f"{tmp_path}/a"
+
+
+def test_the_collector_runs_when_the_node_does(run, built, tmp_path, monkeypatch):
+    """It rests while the rooms are loaded, and only then."""
+    imported, seen = importlib.import_module, []
+
+    def watched(name, *package):
+        if name == "node.build":
+            seen.append(gc.isenabled())
+        return imported(name, *package)
+
+    monkeypatch.setattr(importlib, "import_module", watched)
+    monkeypatch.setattr(sys.modules["node.build"], "serve", lambda *_: seen.append(gc.isenabled()) or 0)
+
+    assert run("server", "-data", str(tmp_path)).exit_code == 0
+    assert seen == [False, True]
 
 
 def test_server_without_dev_http_speaks_tls(run, built, tmp_path):
