@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: setup dev test lint types conformance sim mutants fuzz prove-power prove-network prove-backup compose-test bench clean
+.PHONY: setup dev test lint types conformance sim mutants fuzz prove-power prove-network prove-backup compose-test chaos chaos-night bench clean
 
 setup: $(STAMP)
 
@@ -55,6 +55,14 @@ prove-backup: setup
 
 compose-test: setup
 	@$(BIN)/python -m tests.compose $(ARGS)
+
+# What CI runs after the tests: checkers, fresh seeds, power cuts, real processes under faults, mutants. About 8 minutes.
+chaos: setup
+	@$(BIN)/python -m chaos.gate $(ARGS)
+
+# Every scenario on every target, again and again, with distributions of gaps.
+chaos-night: setup
+	@$(BIN)/python -m chaos.gate --night --minutes $(or $(MINUTES),60) $(ARGS)
 
 bench: setup
 	@$(BIN)/python -m bench

@@ -42,9 +42,11 @@ from .errors import (
     UnknownOutcomeError,
     WrongKeyError,
 )
+from .failpoints import FailpointError, arm_failpoints, failpoint, is_failpoint
 from .files import read_file, write_file
-from .folder import FolderError, lock_folder
+from .folder import FolderError, lock_folder, lock_for_reading
 from .initialise import AlreadyInitialisedError
+from .inspection import Inspection, Line
 from .keyring.envelope import SealConfig, read_seal
 from .keyring.keyring import Keyring
 from .keyring.seal import (
@@ -77,7 +79,7 @@ from .migration import migrate_seal
 from .raft.chassis import Timing
 from .rehydrate import Rehydrate
 from .rekeying import Rekeying, TooManyTermsError, seal_epoch
-from .seams import Clock, Disk, Random, SystemClock, SystemDisk, SystemRandom
+from .seams import Clock, Disk, Random, ReadingDisk, SystemClock, SystemDisk, SystemRandom
 from .state import records, sweeps, write_ids
 from .state.machine import State
 from .state.records import (
@@ -142,6 +144,7 @@ __all__ = [
     "Entry",
     "Expected",
     "Fact",
+    "FailpointError",
     "FencedError",
     "Floor",
     "FolderError",
@@ -149,11 +152,13 @@ __all__ = [
     "Group",
     "GroupMembers",
     "IdentityName",
+    "Inspection",
     "InvalidShareError",
     "Joining",
     "Keyring",
     "KeyringRecord",
     "Lease",
+    "Line",
     "Member",
     "MemberAddress",
     "MemberSettings",
@@ -171,6 +176,7 @@ __all__ = [
     "Progress",
     "Random",
     "ReadThrough",
+    "ReadingDisk",
     "Record",
     "Recovering",
     "Rehydrate",
@@ -228,6 +234,7 @@ __all__ = [
     "WriteId",
     "WrongKeyError",
     "WrongSharesError",
+    "arm_failpoints",
     "certificate_der",
     "certificate_expiry",
     "certificate_names",
@@ -236,12 +243,15 @@ __all__ = [
     "claim_of",
     "clock_of",
     "copy",
+    "failpoint",
     "find_cluster",
     "grants_sql",
     "init_problem",
+    "is_failpoint",
     "is_snapshot",
     "lines",
     "lock_folder",
+    "lock_for_reading",
     "look",
     "migrate_seal",
     "newest",

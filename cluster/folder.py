@@ -38,6 +38,23 @@ def lock_folder(root: Path) -> int:
     return fd
 
 
+def lock_for_reading(root: Path) -> int | None:
+    """A descriptor that keeps every server out until it is closed; None where there is no lock, for none ever served.
+
+    Nothing is made or written. Raises FolderError while a process serves from the folder.
+    """
+    try:
+        fd = os.open(root / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise FolderError(f"{root} is in use by another process") from None
+    return fd
+
+
 def check_profile(disk: Disk, profile: str) -> None:
     """The folder has this profile, from now on and for ever. Raises FolderError if it has another."""
     found = read_file(disk, PROFILE)

@@ -7,6 +7,7 @@ Invariant: `Clock.boot` never goes back and counts suspended time (CLOCK_BOOTTIM
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -14,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -43,7 +44,7 @@ class Random(Protocol):
 
 
 class NoSpaceError(OSError):
-    """The disk is full. Raised by `File.allocate`; a write inside allocated space does not raise it."""
+    """The disk is full. Raised by `File.allocate` and where a file or folder is made, not inside allocated space."""
 
 
 class File(Protocol):
@@ -170,12 +171,8 @@ class SystemFile:
         have = os.fstat(self._fd).st_size
         if have >= size:
             return
-        try:
+        with _saying_no_space():
             os.posix_fallocate(self._fd, have, size - have)
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:  # EFBIG: the limit on this process's files
-                raise NoSpaceError(error.errno, "no space left for the journal") from error
-            raise
 
     def truncate(self, size: int) -> None:
         """See File."""
@@ -194,6 +191,17 @@ class SystemFile:
         os.close(self._fd)
 
 
+@contextlib.contextmanager
+def _saying_no_space() -> Iterator[None]:
+    """What the system says of a full disk is NoSpaceError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:  # EFBIG: the limit on this process's files
+            raise NoSpaceError(error.errno, "no space left for the journal") from error
+        raise
+
+
 class SystemDisk:
     """A folder of the file system. Created with mode 0700 if it does not exist."""
 
@@ -204,7 +212,8 @@ class SystemDisk:
     def open(self, name: str, *, create: bool = False) -> SystemFile:
         """See Disk."""
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
-        return SystemFile(os.open(self._root / name, flags, 0o600))
+        with _saying_no_space():
+            return SystemFile(os.open(self._root / name, flags, 0o600))
 
     def names(self, folder: str = "") -> list[str]:
         """See Disk."""
@@ -221,7 +230,8 @@ class SystemDisk:
 
     def make_folder(self, folder: str) -> None:
         """See Disk."""
-        (self._root / folder).mkdir(mode=0o700, exist_ok=True)
+        with _saying_no_space():
+            (self._root / folder).mkdir(mode=0o700, exist_ok=True)
 
     def sync_folder(self, folder: str = "") -> None:
         """See Disk."""
@@ -230,3 +240,42 @@ class SystemDisk:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+class ReadingFile(SystemFile):
+    """A file that was opened for reading: the system refuses what would change it, and there is nothing to sync."""
+
+    def sync(self) -> None:
+        """Nothing was written."""
+
+
+class ReadingDisk(SystemDisk):
+    """A folder that is only read, and need not be writable: what would change it raises OSError."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def open(self, name: str, *, create: bool = False) -> ReadingFile:
+        """See Disk."""
+        if create:
+            raise _read_only(name)
+        return ReadingFile(os.open(self._root / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+
+    def rename(self, old: str, new: str) -> None:
+        """Refused."""
+        raise _read_only(f"{old}, {new}")
+
+    def remove(self, name: str) -> None:
+        """Refused."""
+        raise _read_only(name)
+
+    def make_folder(self, folder: str) -> None:
+        """Refused."""
+        raise _read_only(folder)
+
+    def sync_folder(self, folder: str = "") -> None:
+        """Nothing was written."""
+
+
+def _read_only(name: str) -> OSError:
+    return OSError(errno.EROFS, "the folder is only read", name)

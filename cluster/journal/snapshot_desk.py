@@ -54,13 +54,13 @@ class SnapshotDesk:
         """Raw bytes of a peer's snapshot; offset 0 begins it anew, any other must be where the last bytes ended."""
         if not _possible(snapshot_id):
             return _NO_ID
-        if offset == 0:
-            self.abort(snapshot_id)
-            self._receivers[snapshot_id] = snapshot_file.SnapshotReceiver(self._disk, snapshot_id, index, term)
-        receiver = self._receivers.get(snapshot_id)
-        if receiver is None:
-            return None
         try:
+            if offset == 0:
+                self.abort(snapshot_id)
+                self._receivers[snapshot_id] = snapshot_file.SnapshotReceiver(self._disk, snapshot_id, index, term)
+            receiver = self._receivers.get(snapshot_id)
+            if receiver is None:
+                return None
             at_its_place = receiver.append(offset, data)
         except seams.NoSpaceError:
             self.abort(snapshot_id)

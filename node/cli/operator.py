@@ -1,4 +1,4 @@
-"""The groups `operator`, `operator raft` and `operator raft snapshot`: tables of their commands."""
+"""The groups `operator`, `operator raft`, `operator raft snapshot` and `operator journal`: tables of their commands."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ operator = LazyGroup(
         "raft": ("operator", "raft", "look at the members"),
         "adopt": ("operator_adopt", "adopt", "say that a restored cluster is the one from now on"),
         "recover": ("operator_recover", "recover", "go on from what survived the loss of a majority"),
+        "journal": ("operator", "journal", "look into the log of a node that is stopped"),
         "certs": ("operator_peers", "certs", "make the node CA and node certificates"),
     },
 )
@@ -38,5 +39,13 @@ snapshot = LazyGroup(
     lazy={
         "save": ("operator_snapshot", "save", "save it to a new file"),
         "restore": ("operator_snapshot", "restore", "put the secrets of a saved one back, in place"),
+    },
+)
+
+journal = LazyGroup(
+    "journal",
+    help="Look into the log of a node that is stopped.",
+    lazy={
+        "dump": ("operator_journal", "dump", "say which records each entry changes, without their values"),
     },
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
+import os
 import random
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.sim.disk import SimDisk
+from chaos.sim.disk import SimDisk, SimFile
 from cluster.errors import DamagedError
 from cluster.journal import snapshot_file
 from cluster.journal.snapshot_desk import SnapshotDesk
@@ -24,7 +26,7 @@ from cluster.journal.snapshot_file import (
     open_snapshot,
     remove_snapshots_before,
 )
-from cluster.seams import NoSpaceError
+from cluster.seams import NoSpaceError, SystemDisk
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "formats" / "snapshot.json"
 ID = bytes(range(8))
@@ -331,3 +333,40 @@ def test_a_failed_sync_is_final() -> None:
         desk.commit(b"A")
 
     assert latest_snapshot(disk) is None
+
+
+class NoRoomForNames(SimDisk):
+    """Neither a folder nor a file can be made."""
+
+    def open(self, name: str, *, create: bool = False) -> SimFile:
+        if create:
+            raise NoSpaceError(errno.ENOSPC, "no space left")
+        return super().open(name, create=create)
+
+
+def test_a_disk_without_room_for_a_name_is_full_too() -> None:
+    """On a new disk the first snapshot makes a folder and a file: that they do not fit ends no process."""
+    desk = SnapshotDesk(NoRoomForNames())
+
+    assert desk.begin(b"A", 1, 1) == "no space"
+    assert desk.receive(b"B", 1, 1, 0, b"x") == "no space"
+    assert desk.commit(b"A") == desk.commit(b"B") == "given up before"
+
+
+@pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
+def test_what_the_system_says_of_a_full_disk_is_one_error(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, full: bool
+) -> None:
+    """Wherever a file, a folder or room is made; what else fails stays what it is."""
+    disk = SystemDisk(tmp_path / "node")
+    file = disk.open("file", create=True)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, "as the system says it")
+
+    for name in ("open", "mkdir", "posix_fallocate"):
+        monkeypatch.setattr(os, name, refuse)
+    for act in (lambda: disk.open("new", create=True), lambda: disk.make_folder("new"), lambda: file.allocate(10)):
+        with pytest.raises(OSError, match="no space|as the system") as said:
+            act()
+        assert isinstance(said.value, NoSpaceError) is full
