@@ -2,17 +2,23 @@
 
 Decides one thing: whether a request can have reached the cluster. A connection that was refused, or not made within the
 time, was never sent; everything after the first byte was may have been done.
+
+Invariants
+  AP1  an answer is that of the request that was sent last: what came unasked ends the connection
+  AP2  a request is sent once, to the node that it is for: no redirect is followed, no proxy of the environment asked
 """
 
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import ssl
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+import urllib.response
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +56,12 @@ class Reply:
         return isinstance(self.body, dict) and self.body.get("errors") == SEALED
 
     @property
+    def errors(self) -> list[Any] | None:
+        """What the product says of a refusal; None if it refused nothing, or what refused is not the product."""
+        said = self.body.get("errors") if isinstance(self.body, dict) else None
+        return said if isinstance(said, list) else None
+
+    @property
     def data(self) -> Any:
         """The `data` of the answer, {} if there is none."""
         return (self.body.get("data") or {}) if isinstance(self.body, dict) else {}
@@ -74,6 +86,14 @@ def tls_of(ca_file: Path | None) -> ssl.SSLContext | None:
     return None if ca_file is None else ssl.create_default_context(cafile=str(ca_file))
 
 
+class _Heard(asyncio.StreamReader):
+    """Knows whether anything came that nobody waits for: the end of the connection, or an answer to no request."""
+
+    def is_spent(self) -> bool:
+        """Nothing may be asked here any more."""
+        return bool(self._buffer) or self._eof  # type: ignore[attr-defined]
+
+
 class Session:
     """One connection of one client process to each node it talks to. No library's: those repeat requests unasked.
 
@@ -83,7 +103,7 @@ class Session:
     def __init__(self, ca_file: Path | None, timeout_s: float = REQUEST_S) -> None:
         self._tls = tls_of(ca_file)
         self._timeout_s = timeout_s
-        self._streams: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+        self._streams: dict[str, tuple[_Heard, asyncio.StreamWriter]] = {}
 
     async def ask(
         self, url: str, method: str, path: str, body: Any, token: str, headers: Mapping[str, str]
@@ -112,11 +132,19 @@ class Session:
 
     async def _dialled(
         self, url: str, parts: urllib.parse.SplitResult
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if url not in self._streams:
-            tls = self._tls or (True if parts.scheme == "https" else None)
-            port = parts.port or (443 if tls else 80)
-            self._streams[url] = await asyncio.open_connection(parts.hostname, port, ssl=tls, limit=ANSWER_BYTES_MAX)
+    ) -> tuple[_Heard, asyncio.StreamWriter]:
+        """A connection on which nothing is under way (AP1); one that its node has closed is made again."""
+        known = self._streams.get(url)
+        if known is not None and not known[0].is_spent() and not known[1].is_closing():
+            return known
+        self._drop(url)
+        loop = asyncio.get_running_loop()
+        tls = (self._tls or True) if parts.scheme == "https" else None
+        reader = _Heard(limit=ANSWER_BYTES_MAX, loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        port = parts.port or (443 if tls else 80)
+        transport, _ = await loop.create_connection(lambda: protocol, parts.hostname or "", port, ssl=tls)
+        self._streams[url] = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
         return self._streams[url]
 
     async def _answer(self, url: str, reader: asyncio.StreamReader) -> Reply:
@@ -140,6 +168,13 @@ class Session:
             self._drop(url)
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """AP2."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """None is followed: it is an answer like any."""
+
+
 class Admin:
     """Blocking requests with the administrator's token, for setting up and looking at the end.
 
@@ -151,7 +186,8 @@ class Admin:
     ) -> None:
         self.urls = dict(urls)
         self._token = token
-        self._tls = tls_of(ca_file)
+        tls = urllib.request.HTTPSHandler(context=tls_of(ca_file))
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), tls, _NoRedirect())
         self._made = [] if made is None else made
         self._lock = threading.Lock()
         self._closed = False
@@ -201,10 +237,21 @@ class Admin:
         sent = {"X-Vault-Request": "true", "X-Vault-Token": token, **(headers or {})}
         request = urllib.request.Request(target, data=data, method=method, headers=sent)  # noqa: S310 - our own URLs
         try:
-            with urllib.request.urlopen(request, timeout=timeout_s, context=self._tls) as answer:  # noqa: S310
-                return Reply(answer.status, {n.lower(): v for n, v in answer.headers.items()}, parsed(answer.read()))
+            with self._opened(request, timeout_s) as answer:
+                raw = answer.read()
+                found = {n.lower(): v for n, v in answer.headers.items()}
+                if answer.status != NO_CONTENT and not {"content-length", "transfer-encoding"} & set(found):
+                    raise OSError("no whole answer: nobody said how long it is")  # its head may be cut
+                return Reply(answer.status or 0, found, parsed(raw))
+        except http.client.HTTPException as error:  # no OSError, though the connection broke in the middle of an answer
+            raise OSError(f"no whole answer: {type(error).__name__}") from error
+
+    def _opened(self, request: urllib.request.Request, timeout_s: float) -> urllib.response.addinfourl:
+        try:
+            opened: urllib.response.addinfourl = self._opener.open(request, timeout=timeout_s)
         except urllib.error.HTTPError as error:
-            return Reply(error.code, {n.lower(): v for n, v in error.headers.items()}, parsed(error.read()))
+            return error
+        return opened
 
 
 def parsed(raw: bytes) -> Any:

@@ -1,15 +1,17 @@
 """The command line: list, run, check, report, sim, replay, shrink, env.
 
 Exit codes: 0 everything held, 1 a violation, 2 unknown (nothing could be said, or not of everything), 3 the harness or
-the target failed. What is printed on stdout is for people; `--json` prints one line for programs.
+the target failed, or the command line is wrong. What is printed on stdout is for people; `--json` prints one line for
+programs.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from . import registry, verdict
 from .plan import PlanError, all_named, named
@@ -24,8 +26,25 @@ if TYPE_CHECKING:
 FAILED = 3
 
 
+class _Parser(argparse.ArgumentParser):
+    """What is wrong with a command line is no verdict: argparse's own code for it means "unknown" here."""
+
+    def error(self, message: str) -> NoReturn:
+        """See ArgumentParser."""
+        self.print_usage(sys.stderr)
+        self.exit(FAILED, f"{self.prog}: error: {message}\n")
+
+
+def _count(text: str) -> int:
+    """A number of runs, faults or tries. Raises ValueError: with none of them everything would seem to hold."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser = _Parser(prog="python -m chaos", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="scenarios, targets, faults, workloads and checkers")
     run = commands.add_parser("run", help="run scenarios, check them, write their reports", allow_abbrev=False)
@@ -33,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--target", help="local, netns, compose or sim; or URL,URL,URL of a cluster of your own")
     _take_access(run)
     run.add_argument("--seed", type=int, help="of the first run (default: drawn and printed)")
-    run.add_argument("--runs", type=int, help="so many, each with the next seed; of sim, so many seeds")
-    run.add_argument("--times", type=int, help="how often each fault comes, instead of what the scenario says")
+    run.add_argument("--runs", type=_count, help="so many, each with the next seed; of sim, so many seeds")
+    run.add_argument("--times", type=_count, help="how often each fault comes, instead of what the scenario says")
     run.add_argument("--folder", type=Path, default=Path(RUNS), help=f"where run folders are made (default {RUNS})")
     run.add_argument("--keep", choices=("all", "failed"), default="all", help="which run folders stay")
     run.add_argument("--json", action="store_true", help="a line of JSON for each run")
@@ -52,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _take_access(shrink)
     shrink.add_argument("run", type=Path)
-    shrink.add_argument("--tries", type=int, default=3, help="runs of a smaller plan before it counts as held")
+    shrink.add_argument("--tries", type=_count, default=3, help="runs of a smaller plan before it counts as held")
     shrink.add_argument("--folder", type=Path, default=Path(RUNS))
     commands.add_parser("sim", help="the deterministic simulator; its own options follow", add_help=False)
     env = commands.add_parser("env", help="what this machine can do; remove what runs left behind")
@@ -102,6 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("chaos: interrupted", file=sys.stderr)
         return FAILED
+    except Exception:  # noqa: BLE001 - Python's own code for it would be that of a violation
+        traceback.print_exc()
+        return FAILED
 
 
 def _list(_said: argparse.Namespace) -> int:
@@ -132,7 +154,13 @@ def _run(said: argparse.Namespace) -> int:
 
 
 def _check(said: argparse.Namespace) -> int:
-    codes = [verdict.judge_folder(path, say=print) for path in said.run]
+    codes = []
+    for path in said.run:
+        try:
+            codes.append(verdict.judge_folder(path, say=print))
+        except (PlanError, UnknownNameError, OSError, ValueError) as error:  # what the others say is not lost
+            print(f"chaos: {path}: {error}", file=sys.stderr)
+            codes.append(FAILED)
     return verdict.worst_code(codes)
 
 

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 TRY_S: Final = 10.0
 
 
+def _succeeds(*words: str) -> bool:
+    """The command ended well, and in time."""
+    try:
+        return subprocess.run(words, capture_output=True, check=False, timeout=TRY_S).returncode == 0  # noqa: S603 - ours
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 def root() -> str:
     """Why this process is not root; "" if it is."""
     return "" if os.geteuid() == 0 else "needs root"
@@ -40,8 +48,7 @@ def _spaces() -> str:
     why = root() or command("ip") or command("nsenter")
     if why:
         return why
-    tried = subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False, timeout=TRY_S)  # noqa: S607
-    return "" if tried.returncode == 0 else "the kernel allows no network namespace"
+    return "" if _succeeds("unshare", "-n", "true") else "the kernel allows no network namespace"
 
 
 def packets() -> str:
@@ -59,8 +66,7 @@ def containers() -> str:
     why = command("docker")
     if why:
         return why
-    tried = subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=TRY_S)  # noqa: S607
-    return "" if tried.returncode == 0 else "no docker daemon answers"
+    return "" if _succeeds("docker", "info") else "no docker daemon answers"
 
 
 ABILITIES: Final[dict[str, Callable[[], str]]] = {

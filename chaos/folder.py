@@ -43,7 +43,7 @@ class RunFolder:
     """Reading side of a run."""
 
     path: Path
-    _kept: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)  # what checkers found once for all of them
 
     def _json(self, name: str) -> dict[str, Any]:
         file = self.path / name

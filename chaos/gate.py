@@ -9,7 +9,6 @@ with its reason, and is no success: the table says so. Invariant: a step that en
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib.util
 import json
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from . import env, verdict
+from .cli import _Parser
 from .targets.base import PREFIX
 from .targets.postgres import why_no_postgres
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 FAILED: Final = 3
 SIM_S: Final = 90.0
-SIM_BATCH: Final = 60
+SIM_BATCH: Final = 40
 END_S: Final = 90.0  # for a step that was asked to end to have cleaned up
-MUTANTS: Final = "tests.chaos.product_mutants"
+MUTANTS: Final = "tests.chaos.product_mutants_table"
 POWER: Final = "tests.power"
 WORDS: Final = {0: "held", 1: "VIOLATED", 2: "unknown", FAILED: "FAILED"}
 
@@ -129,6 +129,7 @@ def perform(step: Step, log: Path) -> Outcome:
         code, lines = _run(step.words, log, step.limit_s)
         ran = [json.loads(line) for line in lines if line.startswith('{"scenario"')]
         told = "; ".join(map(_told, ran)) or (lines[-1] if lines else "it said nothing")
+        code = code if lines or code else FAILED  # a program that says nothing has done nothing
         outcome = Outcome(step.name, code, 0.0, told, [Path(one["folder"]) for one in ran])
     outcome.seconds = time.monotonic() - began_s
     return outcome
@@ -222,7 +223,7 @@ def once(seed: int, work: Path, say: Callable[[str], None]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code."""
-    parser = argparse.ArgumentParser(prog="python -m chaos.gate", description=__doc__)
+    parser = _Parser(prog="python -m chaos.gate", description=__doc__)
     parser.add_argument("--seed", type=int, help="of everything (default: drawn and printed)")
     parser.add_argument("--night", action="store_true", help="every scenario on every target, again and again")
     parser.add_argument("--minutes", type=float, default=60.0, help="of the night")
@@ -235,7 +236,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if said.night:
             from .night import night
 
-            return night(seed, work, said.minutes * 60, said.out, lambda line: print(line, flush=True))
+            code = night(seed, work, said.minutes * 60, said.out, lambda line: print(line, flush=True))
+            if code:
+                print(f"logs and runs: {work}")
+            else:
+                shutil.rmtree(work, ignore_errors=True)
+            return code
         return once(seed, work, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         print(f"interrupted; logs and runs: {work}", file=sys.stderr)

@@ -4,7 +4,7 @@ A file strongroom-chaos-<pid>.json in the machine's folder for temporary files n
 start, for pids are used again), namespaces, links, mounts, images, folders, projects. `clean` removes what a ledger
 names whose owner has ended, and nothing else: never by the name of a program, never what does not carry a prefix of
 ours. A mount takes its loop device along; a namespace may live on for minutes in connections that nobody answers any
-more, so links into it are named, too.
+more, so links into it are named, too. The folder is everybody's: a ledger is believed only if this user alone wrote it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -73,7 +74,10 @@ class Ledger:
         if kind == "processes":
             self._said[kind] = [one for one in self._said[kind] if started(one[0]) == one[1]]
         fresh = self._file.with_suffix(".new")
-        fresh.write_text(json.dumps(self._said), encoding="utf-8")
+        fresh.unlink(missing_ok=True)  # whoever else made it: what is opened is new, and nobody's link is followed
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+            file.write(json.dumps(self._said))
         fresh.replace(self._file)
 
     def close(self) -> None:
@@ -81,11 +85,20 @@ class Ledger:
         self._file.unlink(missing_ok=True)
 
 
+def is_own(file: Path) -> bool:
+    """This user made it, and nobody else can have written into it. Raises OSError."""
+    status = file.lstat()
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
 def clean(say: Callable[[str], None], place: Path | None = None) -> int:
     """What ended runs left behind is gone; how many things could not be removed."""
     left = 0
     for file in sorted((place or Path(tempfile.gettempdir())).glob(f"{PREFIX}*.json")):
         try:
+            if not is_own(file):
+                say(f"{file.name} is somebody else's; it is left alone")
+                continue
             said = json.loads(file.read_text(encoding="utf-8"))
             owner, since = said["owner"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -151,6 +164,9 @@ def _project(name: str, say: Callable[[str], None]) -> int:
 
 
 def _command(command: list[str], say: Callable[[str], None]) -> int:
-    asked = subprocess.run(command, capture_output=True, check=False, timeout=COMMAND_S)  # noqa: S603 - ours
-    say(f"{' '.join(command)}: {'done' if asked.returncode == 0 else 'failed'}")
-    return int(asked.returncode != 0)
+    try:
+        code = subprocess.run(command, capture_output=True, check=False, timeout=COMMAND_S).returncode  # noqa: S603 - ours
+    except (OSError, subprocess.TimeoutExpired):
+        code = -1  # the others are removed all the same
+    say(f"{' '.join(command)}: {'done' if code == 0 else 'failed'}")
+    return int(code != 0)

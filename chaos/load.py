@@ -4,16 +4,23 @@ Every node has a pinned writer and a pinned reader: clients that flee a stale no
 roam: they leave a node that fails them. After an operation of unknown outcome the process number is retired and the
 client goes on under a fresh one.
 
-Invariant: an operation is in the history before it is sent, and its completion after its answer is whole.
+The rate is open up to BEHIND_MAX operations of each client: who waits for an answer longer than that leaves out what
+would have been due meanwhile, which is counted.
+
+Invariants
+  L1  an operation is in the history before it is sent, and its completion after its answer is whole
+  L2  an answer that its workload cannot make sense of is an operation of unknown outcome, never the end of a client
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .api import NoAnswer, Session
+from .api import NoAnswer, Reply, Session
+from .threads import together
 from .workload.base import Call, Client, Completion
 
 if TYPE_CHECKING:
@@ -24,6 +31,9 @@ if TYPE_CHECKING:
     from .workload.base import Workload
 
 ROAMING: Final = 2
+SILENT_MAX: Final = 5  # last reads of a node in a row without an answer: the others would cost hours
+FINAL_TRIES: Final = 3
+RETRY_S: Final = 0.2
 BEHIND_MAX: Final = 4  # operations that are due at once after a pause; more would be a burst nobody asked for
 
 
@@ -46,6 +56,8 @@ class Load:
         self._next_process = 0
         self._stopping = asyncio.Event()
         self.acknowledged = 0
+        self.begun = 0
+        self.left_out = 0  # operations that were due while their client waited
 
     def stop(self) -> None:
         """No client begins another operation."""
@@ -57,7 +69,7 @@ class Load:
         clients = [self._client(node, roaming=False, role=role) for node in nodes for role in ("writer", "reader")]
         clients += [self._client(self._rng.choice(nodes), roaming=True, role="writer") for _ in range(ROAMING)]
         pause_s = len(clients) / self._rate_per_s
-        await asyncio.gather(*(self._live(client, pause_s) for client in clients))
+        await together(*(self._live(client, pause_s) for client in clients))
 
     def _client(self, node: str, *, roaming: bool, role: str) -> Client:
         self._next_process += 1
@@ -71,13 +83,25 @@ class Load:
         try:
             while not self._stopping.is_set():
                 await asyncio.sleep(max(0.0, due_s - loop.time()))
-                due_s = max(due_s + client.rng.expovariate(1 / pause_s), loop.time() - BEHIND_MAX * pause_s)
+                due_s = self._next_due_s(due_s + client.rng.expovariate(1 / pause_s), loop.time(), pause_s)
                 workload = client.rng.choices(self._workloads, self._shares)[0]
                 call = workload.next(client)
                 if call is not None:
                     await self.perform(session, workload, client, call)
         finally:
             session.close()
+
+    def _next_due_s(self, due_s: float, now_s: float, pause_s: float) -> float:
+        """What a client is behind is bounded; what it leaves out is counted."""
+        least_s = now_s - BEHIND_MAX * pause_s
+        if due_s >= least_s:
+            return due_s
+        self.left_out += round((least_s - due_s) / pause_s)
+        return least_s
+
+    def facts(self) -> dict[str, Any]:
+        """For facts.json."""
+        return {"rate_per_s": self._rate_per_s, "begun": self.begun, "left_out": self.left_out}
 
     async def perform(
         self, session: Session, workload: Workload, client: Client, call: Call, **more: Any
@@ -88,9 +112,10 @@ class Load:
         self._recorder.add(
             "invoke", client.process, call.f, key=call.key, value=call.argument, node=node, more=said or None
         )
+        self.begun += 1
         token = self._token if call.token is None else call.token
         reply = await session.ask(self._urls[node], call.method, call.path, call.body, token, call.headers)
-        completion = workload.judge(call, reply, client)
+        completion = judged(workload, call, reply, client)
         facts = dict(completion.more)
         index = None
         if not isinstance(reply, NoAnswer):
@@ -103,7 +128,7 @@ class Load:
             node=node, version=completion.version, raft_index=index, more=facts or None,
         )  # fmt: skip
         self._after(client, completion)
-        return completion
+        return replace(completion, more=facts)
 
     def _after(self, client: Client, completion: Completion) -> None:
         self.acknowledged += completion.outcome == "ok"
@@ -113,14 +138,40 @@ class Load:
         if client.roaming and completion.outcome != "ok" and not completion.more.get("refused"):
             client.node = client.rng.choice([node for node in self._urls if node != client.node] or [client.node])
 
-    async def final_reads(self, nodes: Sequence[str], timeout_s: float) -> None:
-        """Every workload's final calls, on every node; operations with more.final true."""
+    async def final_reads(self, nodes: Sequence[str], timeout_s: float) -> dict[str, int]:
+        """Every workload's final calls, on every node; operations with more.final true. {node: how many were left out}.
+
+        A read that fails is tried again; a node that does not answer at all is given up.
+        """
+        left_out: dict[str, int] = {}
         for node in nodes:
             session = Session(self._ca_file, timeout_s)
             client = self._client(node, roaming=False, role="reader")
+            silent = 0
             try:
-                for workload in self._workloads:
-                    for call in workload.final():
-                        await self.perform(session, workload, client, call, final=True)
+                for workload, call in [(one, call) for one in self._workloads for call in one.final()]:
+                    if silent >= SILENT_MAX:
+                        left_out[node] = left_out.get(node, 0) + 1
+                        continue
+                    silent = 0 if await self._read_last(session, workload, client, call) else silent + 1
             finally:
                 session.close()
+        return left_out
+
+    async def _read_last(self, session: Session, workload: Workload, client: Client, call: Call) -> bool:
+        """Whether the node answered anything."""
+        completion = await self.perform(session, workload, client, call, final=True)
+        for _ in range(FINAL_TRIES - 1):
+            if completion.outcome == "ok" or completion.more.get("refused") or "status" not in completion.more:
+                break
+            await asyncio.sleep(RETRY_S)
+            completion = await self.perform(session, workload, client, call, final=True)
+        return "status" in completion.more
+
+
+def judged(workload: Workload, call: Call, reply: Reply | NoAnswer, client: Client) -> Completion:
+    """L2."""
+    try:
+        return workload.judge(call, reply, client)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        return Completion("info", error=f"not understood: {type(error).__name__}", more={"not_understood": True})

@@ -125,9 +125,11 @@ def expand(
     scenario: Scenario, seed: int, target: str | None = None, times: int | None = None, seeds: int = 0
 ) -> Plan:
     """The plan of that seed; `times` replaces how often each fault comes. Raises PlanError."""
+    if times is not None and times < 1:
+        raise PlanError(f"each fault comes at least once, not {times} times")
     chosen = target or scenario.targets[0]
     rng = random.Random(f"{scenario.name}/{seed}")
-    specs = [spec for spec in scenario.faults for _ in range(times or spec.times)]
+    specs = [spec for spec in scenario.faults for _ in range(spec.times if times is None else times)]
     if scenario.order == "random":
         rng.shuffle(specs)
     steps = tuple(
@@ -185,6 +187,10 @@ def parse(text: str) -> Scenario:
     _one_of("end", scenario.end, ENDS)
     if not scenario.targets or not scenario.workloads or scenario.at_once < 1 or scenario.rate_per_s <= 0:
         raise PlanError("targets and workloads are not empty, at_once is at least 1, rate_per_s more than 0")
+    if any(not share > 0 for share in scenario.workloads.values()):
+        raise PlanError("the share of each workload is more than 0")
+    if scenario.end == "core" and scenario.at_once > 1:
+        raise PlanError("a run that ends with a core has one fault at a time: what stays broken is the last one")
     return scenario
 
 
@@ -197,6 +203,8 @@ def _fault(said: dict[str, Any]) -> FaultSpec:
                 raise PlanError(f"{key} is one number of seconds, or [least, most]")
             said[key] = (float(pair[0]), float(pair[1]))
     spec = _made(FaultSpec, said, "faults")
+    if spec.times < 1:
+        raise PlanError(f"{spec.nemesis} comes at least once: times is {spec.times}")
     if spec.select not in SELECTORS and not spec.select.startswith("n"):
         raise PlanError(f"select is one of {', '.join(SELECTORS)}, or a node's id, not {spec.select}")
     return spec

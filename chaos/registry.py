@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from .nemesis.base import Nemesis
@@ -76,9 +77,14 @@ class UnknownNameError(Exception):
     """Nothing is called so; the sentence lists what is."""
 
 
-def _found(kind: str, table: dict[str, tuple[str, str]], name: str) -> Any:
+def known(kind: str, table: Mapping[str, Any], name: str) -> None:
+    """Raises UnknownNameError, with what there is, unless the table has that name."""
     if name not in table:
         raise UnknownNameError(f"no {kind} is called {name}; there are {', '.join(sorted(table))}")
+
+
+def _found(kind: str, table: dict[str, tuple[str, str]], name: str) -> Any:
+    known(kind, table, name)
     module, attribute = table[name]
     return getattr(import_module(module), attribute)
 

@@ -1,7 +1,12 @@
 """One run, from an empty folder to facts that checkers read: start, load, faults, healing, last reads, stop, search.
 
 Everything that is made is unmade in `finally`, on SIGINT, SIGTERM and SIGHUP. Errors of the harness or target are no
-verdict: they are TargetError, and exit code 3.
+verdict: exit code 3.
+
+Invariants
+  R1  the first signal ends the run, later ones do nothing: what removes things is not interrupted
+  R2  clients or a watch that end before they were asked to are an error of the harness, at once; what was found until
+      then is in the folder, and facts say with `failed` that it is no whole run
 """
 
 from __future__ import annotations
@@ -9,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
-import json
 import platform
 import signal
 import subprocess
@@ -24,7 +28,7 @@ from .ending import Ending
 from .folder import RunFolder
 from .history import Recorder
 from .load import Load
-from .plan import PlanError
+from .pulse import Pulse
 from .schedule import Schedule
 from .targets import simulated
 from .targets.base import TargetError
@@ -34,7 +38,7 @@ from .threads import whole
 from .watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from .plan import Plan
     from .targets.base import Target
@@ -80,6 +84,9 @@ def execute(plan: Plan, folder: Path, target: Target | None = None, say: Callabl
     parts = Parts(plan, run, made, say)
     try:
         asyncio.run(_until_done(parts))
+    except BaseException as error:
+        parts.facts["failed"] = type(error).__name__
+        raise
     finally:
         run.write("facts.json", parts.facts)
     return RunFolder(folder)
@@ -89,11 +96,19 @@ async def _until_done(parts: Parts) -> None:
     loop = asyncio.get_running_loop()
     own = asyncio.current_task()
     assert own is not None
+    is_ending = False
+
+    def end() -> None:
+        nonlocal is_ending
+        if not is_ending:
+            is_ending = True
+            own.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
             continue  # nohup
         with contextlib.suppress(ValueError, RuntimeError):
-            loop.add_signal_handler(number, own.cancel)
+            loop.add_signal_handler(number, end)
     try:
         doing = "asking" if isinstance(parts.target, GivenTarget) else "starting"
         parts.say(f"{doing} {len(parts.target.nodes)} nodes ({parts.plan.target})")
@@ -102,7 +117,11 @@ async def _until_done(parts: Parts) -> None:
     except asyncio.CancelledError:
         raise RunInterruptedError("the run was interrupted") from None
     finally:
-        await asyncio.to_thread(_stopped, parts)
+        is_ending = True  # R1
+        try:
+            await whole(_stopped, parts)
+        except asyncio.CancelledError:  # of a signal just before
+            raise RunInterruptedError("the run was interrupted") from None
 
 
 def _stopped(parts: Parts) -> None:
@@ -139,21 +158,39 @@ async def _played(parts: Parts) -> None:
             rate_per_s=plan.scenario.rate_per_s, seed=plan.seed,
         )  # fmt: skip
         schedule = Schedule(plan, target, nemeses, watch, recorder)
-        watching = asyncio.create_task(watch.run())
-        loading = asyncio.create_task(load.run())
+        pulse = Pulse(recorder.now_ns)
+        watching = asyncio.create_task(watch.run(), name="the watch")
+        loading = asyncio.create_task(load.run(), name="the load")
+        beating = asyncio.create_task(pulse.run(), name="the pulse")
         try:
-            await _acts(parts, load, schedule, recorder)
+            await unless_one_ends(_acts(parts, load, schedule, recorder), watching, loading, beating)
             load.stop()
             await loading
             parts.facts["unhealed"] = schedule.effects
-            await Ending(parts.plan, target, admin, watch, load, parts.facts).run(schedule.unhealed)
+            ending = Ending(parts.plan, target, admin, load, parts.facts)
+            await unless_one_ends(ending.run(schedule.unhealed), watching, beating)
         finally:
-            for task in (watching, loading):
+            for task in (watching, loading, beating):
                 task.cancel()
-            await asyncio.gather(watching, loading, return_exceptions=True)
-            await asyncio.to_thread(schedule.heal_now)
-            parts.facts["skipped"] = schedule.skipped
+            await asyncio.gather(watching, loading, beating, return_exceptions=True)
+            await whole(schedule.heal_now)
+            parts.facts |= {"skipped": schedule.skipped, "load": load.facts(), "pulse": pulse.facts()}
             recorder.flush()
+
+
+async def unless_one_ends(work: Coroutine[Any, Any, None], *others: asyncio.Task[None]) -> None:
+    """The work is done, while none of the others ended (R2). Raises what ended it, or RuntimeError."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task, *others}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    for one in done - {task}:
+        one.result()
+        raise RuntimeError(f"{one.get_name()} ended before the run did")
+    task.result()
 
 
 async def _acts(parts: Parts, load: Load, schedule: Schedule, recorder: Recorder) -> None:
@@ -198,11 +235,3 @@ def _commit() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return asked.stdout.strip()
-
-
-def plan_of(run: RunFolder) -> dict[str, Any]:
-    """The plan of a stored run. Raises PlanError if the folder has none."""
-    if not run.plan:
-        raise PlanError(f"{run.path} holds no plan.json")
-    found: dict[str, Any] = json.loads(json.dumps(run.plan))
-    return found

@@ -2,6 +2,10 @@
 
 It is how the schedule knows who leads, and how reports and checkers know availability, terms and clocks. A node that
 does not answer within its time has said nothing, which is a sample, too.
+
+Invariants
+  WA1  a sample's time is that of the answer about readiness: a node that hangs later was not ready later
+  WA2  no answer, however odd, ends the watch
 """
 
 from __future__ import annotations
@@ -14,10 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from .api import NoAnswer, Session
 from .folder import Sample
+from .threads import together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from .api import Reply
 
 PERIOD_S: Final = 0.1
 ANSWER_S: Final = 0.5
@@ -43,7 +50,7 @@ class Watch:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        await asyncio.gather(*(self._node(node) for node in self._urls))
+        await together(*(self._node(node) for node in self._urls))
 
     async def _node(self, node: str) -> None:
         session = Session(self._ca_file, ANSWER_S)
@@ -61,26 +68,32 @@ class Watch:
 
     async def _ask(self, session: Session, node: str) -> Sample:
         url = self._urls[node]
-        ready = await session.ask(url, "GET", "/readyz", None, "", {})
         status = await session.ask(url, "GET", "strongroom/status", None, self._token, {})
+        ready = await session.ask(url, "GET", "/readyz", None, "", {})
         serves = not isinstance(ready, NoAnswer) and ready.status == 200
-        said: dict[str, Any] | None = None
-        if not isinstance(status, NoAnswer) and status.status == 200:
-            said = {name: status.data.get(name) for name in KEPT}
-            said["clock_skew_ms"] = {
-                one["id"]: one.get("clock_skew_ms") for one in status.data.get("members") or () if "id" in one
-            }
         sealed = not isinstance(status, NoAnswer) and status.sealed
         answered = not (isinstance(ready, NoAnswer) and isinstance(status, NoAnswer))
-        return Sample(self._now_ns(), node, serves, said, sealed=sealed, answered=answered)
+        return Sample(self._now_ns(), node, serves, kept(status), sealed=sealed, answered=answered)
 
     def leader(self) -> str | None:
         """Who leads the highest term that anybody spoke of lately."""
         now_ns = self._now_ns()
-        fresh = [one for one in self.latest.values() if one.status and now_ns - one.time_ns < FRESH_NS]
-        leading = [(one.status["term"], one.node) for one in fresh if one.status and one.status["role"] == "leader"]
+        fresh = [one for one in self.latest.values() if now_ns - one.time_ns < FRESH_NS]
+        said = [(one.status, one.node) for one in fresh if one.status is not None]
+        leading = [(status.get("term") or 0, node) for status, node in said if status.get("role") == "leader"]
         return max(leading)[1] if leading else None
 
     def all_ready(self, nodes: list[str]) -> bool:
         """Each of them serves, as of its newest sample."""
         return all(node in self.latest and self.latest[node].ready for node in nodes)
+
+
+def kept(status: Reply | NoAnswer) -> dict[str, Any] | None:
+    """What a sample keeps of strongroom/status; None if the node said nothing of the kind (WA2)."""
+    if isinstance(status, NoAnswer) or status.status != 200 or not isinstance(status.data, dict) or not status.data:
+        return None
+    said: dict[str, Any] = {name: status.data.get(name) for name in KEPT}
+    members = status.data.get("members")
+    known = [one for one in members if isinstance(one, dict) and "id" in one] if isinstance(members, list) else []
+    said["clock_skew_ms"] = {str(one["id"]): one.get("clock_skew_ms") for one in known}
+    return said

@@ -2,7 +2,8 @@
 
 A version that was acknowledged is the one read last, or was superseded by a later one; versions have no holes that
 nobody can have made, and none was made twice; what surely failed is never read; all nodes read the same. A write of
-unknown outcome may still come between two last reads, and only such a write may.
+unknown outcome may still come between two last reads, and only such a write may. Nor is there a version in the nodes'
+journals that nobody can have made, or one that was answered and is in none (persisted.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from .base import Verdict, held, unknown
+from .persisted import settled, was_unknown
 from .words import Impossible, by_key, is_final, refuted
 
 if TYPE_CHECKING:
@@ -29,21 +31,22 @@ class Acked:
     name: ClassVar[str] = "acked"
     verified: ClassVar[str] = (
         "no acknowledged write of a key that was read at the end is lost; versions are dense and made once; what "
-        "surely failed was never seen; the last reads are equal on all nodes"
+        "surely failed was never seen, and is in no journal; the last reads are equal on all nodes"
     )
     not_verified: ClassVar[str] = "the end of keys that were not read at the end; the order in between (witness, wgl)"
 
     def check(self, run: RunFolder) -> Verdict:
         """See Checker."""
-        keys = by_key(run.operations, KINDS)
+        known = settled(run)
+        keys = by_key(known.operations, KINDS)
         whole = set(run.facts.get("whole", run.nodes))
-        found: list[Impossible] = []
+        found: list[Impossible] = list(known.wrong)
         acknowledged, read_last, unread = 0, 0, []
         for key, operations in keys.items():
             made = [one for one in operations if one.f in MAKERS and one.outcome == "ok"]
             last = [one for one in operations if is_final(one)]
             answered = [one for one in last if one.outcome == "ok"]
-            acknowledged += len(made)
+            acknowledged += sum(not was_unknown(one) for one in made)
             read_last += bool(answered)
             if last and (not answered or whole - {one.node for one in answered}):
                 unread.append(key)
@@ -51,6 +54,7 @@ class Acked:
             found += _failures(operations)
             found += _last_reads(operations, made, sorted(answered, key=lambda one: one.called_ns))
         numbers: dict[str, Any] = {"keys": len(keys), "acknowledged": acknowledged, "keys_read_last": read_last}
+        numbers |= known.numbers
         if found:
             return refuted(self, f"{len(found)} things that cannot be", found, numbers)
         if not acknowledged:
@@ -123,7 +127,7 @@ def _last_reads(
         if maker is not None and left_by(maker) != _newest_of(one):
             yield Impossible(f"another value than that of version {one.version} was read at the end", (maker, one))
             return
-    unsure = {repr(left_by(one)) for one in operations if one.f in MAKERS and one.outcome == "info"}
+    unsure = {repr(left_by(one)) for one in operations if one.f in MAKERS and was_unknown(one)}
     for earlier, later in pairwise(last):
         same = (earlier.version, earlier.result) == (later.version, later.result)
         came_late = _version(later) > _version(earlier) and repr(_newest_of(later)) in unsure

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from .base import Verdict, held, unknown
+from .persisted import settled, was_unknown
 from .words import Impossible, by_key, refuted
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Appends:
 
     def check(self, run: RunFolder) -> Verdict:
         """See Checker."""
-        groups = by_key(run.operations, KINDS)
+        known = settled(run)
+        groups = by_key(known.operations, KINDS)
         keys = {key: group for key, group in groups.items() if any(one.f != "read" for one in group)}
         found: list[Impossible] = []
         acknowledged, read, unseen = 0, 0, 0
@@ -42,16 +44,18 @@ class Appends:
             appends = [one for one in operations if one.f == "append"]
             lists = [one for one in operations if one.f != "append" and one.outcome == "ok"]
             done = [one for one in appends if one.outcome == "ok"]
-            acknowledged += len(done)
+            told = [one for one in done if not was_unknown(one)]
+            acknowledged += len(told)
             read += len(lists)
             latest_ns = max((one.called_ns for one in lists), default=-1)
-            unseen += sum(one.returned_ns >= latest_ns for one in done)
+            unseen += sum(one.returned_ns >= latest_ns for one in told)
             wrong = next(iter(_wrong(appends, done, lists)), None)
             if wrong is not None:
                 found.append(wrong)
         numbers: dict[str, Any] = {
             "lists": len(keys), "acknowledged": acknowledged, "reads": read, "never_read": unseen,
         }  # fmt: skip
+        numbers |= known.numbers
         if found:
             return refuted(self, f"{len(found)} of {len(keys)} lists cannot be", found, numbers)
         if not acknowledged or not read:

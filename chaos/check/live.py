@@ -3,7 +3,8 @@
 A gap begins with the last acknowledgement, or later with the first request of those who then waited: silence of clients
 is no outage. It belongs to every fault whose band it touches, and the most generous of their budgets counts. Where no
 majority was left, the time that it was broken is added to a budget that the scenario did not set itself. Reads are
-measured at each node that no fault disturbs (bands.py), against the same budgets.
+measured at each node that no fault disturbs (bands.py), against the same budgets. A gap that is too long only because
+the runner itself stood still in it (chaos/pulse.py) is nobody's proof: it makes the verdict unknown.
 
 Source: CockroachDB, roachtest/tests/failover.go (pMax); TigerBeetle, VOPR's liveness phase (end "core").
 """
@@ -11,6 +12,7 @@ Source: CockroachDB, roachtest/tests/failover.go (pMax); TigerBeetle, VOPR's liv
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from chaos.history import NEMESIS
@@ -40,6 +42,21 @@ class Gap(NamedTuple):
         return (self.ended_ns - self.began_ns) / 1e9
 
 
+@dataclass
+class Findings:
+    """What is too long, and what only may be: `stalls` are [from, to] in which the runner stood still."""
+
+    stalls: list[list[int]]
+    wrong: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
+
+    def add(self, gap: Gap, allowed_s: float, what: str) -> None:
+        """One gap that is longer than it may be."""
+        parts = (min(gap.ended_ns, to) - max(gap.began_ns, since) for since, to in self.stalls)
+        stalled_s = sum(part for part in parts if part > 0) / 1e9
+        (self.wrong if gap.length_s - stalled_s > allowed_s else self.unsure).append(what)
+
+
 class Live:
     """See the module's paragraph."""
 
@@ -57,16 +74,19 @@ class Live:
             return skipped(self, "nothing was broken")
         end_ns = end_of_load_ns(run)
         writes = gaps(run.events, is_write, end_ns)
-        wrong: list[str] = []
+        seen = Findings((run.facts.get("pulse") or {}).get("stalls") or [])
         worst: dict[str, dict[str, list[float]]] = {"writes": {}, "reads": {}}
-        _judge_writes(run, found, writes, wrong, worst["writes"])
-        _judge_reads(run, found, end_ns, wrong, worst["reads"])
-        wrong += _after_healing(run, end_ns)
+        _judge_writes(run, found, writes, seen, worst["writes"])
+        _judge_reads(run, found, end_ns, seen, worst["reads"])
+        tried, done = _after_healing(run, end_ns)
+        if tried and not done:
+            which = "the core" if run.plan.get("scenario", {}).get("end") == "core" else "the cluster"
+            seen.wrong.append(f"{which} made no progress after healing: none of {tried} writes was acknowledged")
         numbers: dict[str, Any] = {
             what: {label: distribution(lengths) for label, lengths in sorted(worst[what].items())} for what in WHAT
         }
-        if wrong:
-            return violated(self, f"{len(wrong)} gaps are longer than their budget", wrong, **numbers)
+        if seen.wrong:
+            return violated(self, f"{len(seen.wrong)} gaps are longer than their budget", seen.wrong, **numbers)
         unjudged = sorted({band.fault.name for band in found if band.budget_s is None})
         if unjudged:
             return unknown(self, f"no budget is known for {', '.join(unjudged)}", **numbers)
@@ -74,6 +94,10 @@ class Live:
             return unknown(self, "no write was tried while anything was broken", **numbers)
         if "healed_ns" not in run.facts or "load_ended_ns" not in run.facts:
             return unknown(self, "the run was cut short before its load had ended", **numbers)
+        if seen.unsure:
+            return unknown(self, f"the runner itself stood still: {seen.unsure[0]}", **numbers)
+        if not tried:
+            return unknown(self, "no write was tried after healing", **numbers)
         longest = max(max(lengths) for lengths in worst["writes"].values())
         what = f"the longest gap between acknowledged writes in {len(found)} faults was {longest:.2f} s"
         return held(self, what, **numbers)
@@ -123,16 +147,16 @@ def _allowed_s(run: RunFolder, found: Sequence[Band], gap: Gap) -> float | None:
 
 
 def _judge_writes(
-    run: RunFolder, found: Sequence[Band], writes: Sequence[Gap], wrong: list[str], worst: dict[str, list[float]]
+    run: RunFolder, found: Sequence[Band], writes: Sequence[Gap], seen: Findings, worst: dict[str, list[float]]
 ) -> None:
     for band in found:
         inside = _within(writes, band)
         if inside:
-            _note(band, "acknowledged writes", inside, wrong, worst, lambda gap: _allowed_s(run, found, gap))
+            _note(band, "acknowledged writes", inside, seen, worst, lambda gap: _allowed_s(run, found, gap))
 
 
 def _judge_reads(
-    run: RunFolder, found: Sequence[Band], end_ns: float, wrong: list[str], worst: dict[str, list[float]]
+    run: RunFolder, found: Sequence[Band], end_ns: float, seen: Findings, worst: dict[str, list[float]]
 ) -> None:
     """Of each node, in the bands of faults that do not disturb it."""
     for node in run.nodes:
@@ -143,11 +167,11 @@ def _judge_reads(
             inside = _within(reads, band) if node in undisturbed(run, around) else []
             if inside:
                 what = f"reads at {node}"
-                _note(band, what, inside, wrong, worst, lambda gap: _allowed_s(run, found, gap))
+                _note(band, what, inside, seen, worst, lambda gap: _allowed_s(run, found, gap))
 
 
 def _note(
-    band: Band, what: str, inside: Sequence[Gap], wrong: list[str], worst: dict[str, list[float]],
+    band: Band, what: str, inside: Sequence[Gap], seen: Findings, worst: dict[str, list[float]],
     allowed_s: Callable[[Gap], float | None],
 ) -> None:  # fmt: skip
     longest = max(inside, key=lambda gap: gap.ended_ns - gap.began_ns)
@@ -155,20 +179,16 @@ def _note(
     for gap in inside:
         allowed = allowed_s(gap)
         if allowed is not None and gap.length_s > allowed:
-            wrong.append(
+            seen.add(gap, allowed, (
                 f"fault {band.number} ({band.label}): no {what} for {gap.length_s:.2f} s from "
                 f"{gap.began_ns / 1e9:.2f} s on, allowed are {allowed:.2f} s"
-            )
+            ))  # fmt: skip
 
 
-def _after_healing(run: RunFolder, end_ns: float) -> list[str]:
-    """Writes go on after everything, or a core, was healed: no livelock."""
+def _after_healing(run: RunFolder, end_ns: float) -> tuple[int, int]:
+    """Writes that were tried, and that were acknowledged, after everything, or a core, was healed: no livelock."""
     healed_ns = run.facts.get("healed_ns")
     if healed_ns is None or "load_ended_ns" not in run.facts:
-        return []
+        return 0, 0
     after = [e for e in run.events if is_write(e) and e.process != NEMESIS and healed_ns < e.time_ns <= end_ns]
-    tried, done = (sum(event.type == kind for event in after) for kind in ("invoke", "ok"))
-    if not tried or done:
-        return []
-    which = "the core" if run.plan.get("scenario", {}).get("end") == "core" else "the cluster"
-    return [f"{which} made no progress after healing: none of {tried} writes was acknowledged"]
+    return sum(event.type == "invoke" for event in after), sum(event.type == "ok" for event in after)

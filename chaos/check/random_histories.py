@@ -55,6 +55,11 @@ def shape_of(rng: random.Random) -> Shape:
 
 def history(shape: Shape, rng: random.Random) -> list[Operation]:
     """The operations of one key in the order of invocation."""
+    return told(shape, rng)[0]
+
+
+def told(shape: Shape, rng: random.Random) -> tuple[list[Operation], list[Any]]:
+    """The same, and what nobody was told: the value of each version that there ever was, from version 0 on."""
     register = _Register()
     made: list[Operation] = []
     idle = [(rng.random(), process) for process in range(shape.processes)]
@@ -78,7 +83,8 @@ def history(shape: Shape, rng: random.Random) -> list[Operation]:
         made.append(done)
         if not crashes:
             heapq.heappush(idle, (instant + rng.expovariate(1) + rng.expovariate(2), int(operation.process)))
-    return sorted(made, key=lambda one: one.index)
+    values = [*(value for _, value in register.older), register.value]
+    return sorted(made, key=lambda one: one.index), values
 
 
 def _invoked(

@@ -26,8 +26,8 @@ class Rates:
 
     name: ClassVar[str] = "rates"
     verified: ClassVar[str] = (
-        "every kind of operation was acknowledged sometimes, at the least rate before the first fault; every fault "
-        "that was planned and possible took effect; the run came to its end"
+        "every kind of operation was acknowledged sometimes, at the least rate before the first fault, and some at "
+        "every node; every fault that was planned and possible took effect and was healed; the run came to its end"
     )
     not_verified: ClassVar[str] = "that the faults met the moments at which they hurt most"
 
@@ -48,9 +48,12 @@ class Rates:
             why.append("no operation was invoked before the first fault")
         elif rate < least:
             why.append(f"{rate:.1f} operations a second were acknowledged before the first fault, fewer than {least:g}")
+        why += _nodes_without_load(run, operations)
         why += _without_effect(run)
-        if not run.facts:
-            why.append("the run was cut short: it has no facts")
+        why += _without_end(run)
+        odd = sum(one.more.get("not_understood") is True for one in run.operations)
+        if odd:
+            why.append(f"{odd} answers could not be understood")
         if why:
             return unknown(self, "; ".join(why), **numbers)
         return held(self, f"{len(operations)} operations, {rate:.1f} a second before the first fault", **numbers)
@@ -88,6 +91,23 @@ def _rate_before_faults(run: RunFolder, operations: list[Operation]) -> float | 
     return acknowledged / (ended_ns - began_ns) * 1e9
 
 
+def _nodes_without_load(run: RunFolder, operations: list[Operation]) -> list[str]:
+    """Before anything was broken each node answered somebody: else nothing that is stale there could be seen."""
+    until_ns = min((fault.began_ns for fault in run.faults), default=math.inf)
+    served = {one.node for one in operations if _as_it_should(one) and one.returned_ns <= until_ns}
+    silent = sorted(set(run.nodes) - served) if served else []
+    return [f"nothing was acknowledged at {', '.join(silent)} before the first fault"] if silent else []
+
+
+def _without_end(run: RunFolder) -> list[str]:
+    if not run.facts:
+        return ["the run was cut short: it has no facts"]
+    why = [f"the run failed: {run.facts['failed']}"] if run.facts.get("failed") else []
+    if _scenario(run).get("end") == "core" and set(run.nodes) <= set(run.facts.get("whole", ())):
+        why.append("no node stayed broken: there was no core")
+    return why
+
+
 def _without_effect(run: RunFolder) -> list[str]:
     unhealed = run.facts.get("unhealed", {})
     why = []
@@ -95,6 +115,8 @@ def _without_effect(run: RunFolder) -> list[str]:
         effect = {**unhealed.get(str(number), {}), **fault.effect}
         if effect.get("took_effect") is not True:
             why.append(f"fault {number} ({fault.name}) took no effect" + _error(effect))
+        if effect.get("not_healed"):
+            why.append(f"fault {number} ({fault.name}) could not be healed: {effect['not_healed']}")
     skipped = run.facts.get("skipped", {})
     planned = sum(step["nemesis"] not in skipped for step in run.plan.get("steps", ()))
     if len(run.faults) < planned:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol
 
 from .base import Verdict, held, unknown
 from .models import POLICY, Policy, Register
+from .persisted import settled
 from .witness import registers
 from .words import Impossible, by_key, refuted
 
@@ -69,7 +70,8 @@ class Wgl:
 
     def check(self, run: RunFolder) -> Verdict:
         """See Checker."""
-        models: dict[str, Model] = {key: Register(group) for key, group in registers(run.operations).items()}
+        known = settled(run)
+        models: dict[str, Model] = {key: Register(group) for key, group in registers(known.operations).items()}
         models |= {key: Policy(group) for key, group in by_key(run.operations, POLICY).items()}
         models = {key: model for key, model in models.items() if any(one.outcome == "ok" for one in model.operations)}
         steps, given_up = 0, 0
@@ -82,6 +84,7 @@ class Wgl:
                 wrong.append(Impossible("no order explains the answers up to this one", (found.stuck,)))
         count = sum(len(model.operations) for model in models.values())
         numbers: dict[str, Any] = {"keys": len(models), "operations": count, "steps": steps, "keys_given_up": given_up}
+        numbers |= known.numbers
         if wrong:
             return refuted(self, f"{len(wrong)} of {len(models)} keys have no order", wrong, numbers)
         if not models:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from .base import Verdict, held, unknown
+from .persisted import settled
 from .words import Impossible, by_key, is_mismatch, refuted
 
 if TYPE_CHECKING:
@@ -39,12 +40,14 @@ class Witness:
         "value that was read written by the write of its version, and no write of known failure seen"
     )
     not_verified: ClassVar[str] = (
-        "which of several writes of unknown outcome made a version nobody read; keys against each other; list values"
+        "which of several writes of unknown outcome made a version nobody read, unless journals leave only one; keys "
+        "against each other; list values"
     )
 
     def check(self, run: RunFolder) -> Verdict:
         """See Checker."""
-        keys = registers(run.operations)
+        known = settled(run)
+        keys = registers(known.operations)
         count, unversioned = 0, 0
         found: list[Impossible] = []
         for operations in keys.values():
@@ -54,6 +57,7 @@ class Witness:
             if wrong is not None:
                 found.append(wrong)
         numbers: dict[str, Any] = {"keys": len(keys), "operations": count, "unknown": sum(map(_unknown, keys.values()))}
+        numbers |= known.numbers
         if found:
             return refuted(self, f"{len(found)} of {len(keys)} keys are not linearizable", found, numbers)
         if not any(one.outcome == "ok" for operations in keys.values() for one in operations):

@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from chaos.targets.base import TargetError
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
@@ -46,6 +48,27 @@ class Nemesis(Protocol):
     def heal(self, scene: Scene) -> dict[str, Any]:
         """Nothing that inject did is left (N2); what was counted while it held."""
         ...
+
+
+def counted(scene: Scene) -> dict[str, int]:
+    """What the target's network has done so far; {} if it cannot say: that must keep nobody from healing."""
+    try:
+        return scene.target.counts()
+    except TargetError:
+        return {}
+
+
+def grown(scene: Scene, names: Sequence[str]) -> dict[str, Any]:
+    """N1, asked while the fault holds: what was counted since `before` in the notes, and whether any of these grew.
+
+    Of what nobody counts nothing is said.
+    """
+    before: dict[str, int] = scene.notes.get("before", {})
+    after = counted(scene)
+    found: dict[str, Any] = {name: n - before.get(name, 0) for name, n in after.items() if n != before.get(name, 0)}
+    if "before" in scene.notes and set(names) & set(after):
+        found["took_effect"] = any(found.get(name, 0) > 0 for name in names)
+    return found
 
 
 def missing(nemesis: Nemesis, target: Target) -> str:

@@ -2,24 +2,45 @@
 
 The product must not care: its time comes from the leader's stamps, and a node whose clock is far off neither stands nor
 leads. What may break: expiry, certificates, write ids, the audit's times.
+
+That a clock is off is seen from outside, by what the node says the time is: whole seconds, so that one which is less
+than a second off is seen only at some moments of a second.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from chaos.api import Admin
 from chaos.targets.base import CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from chaos.targets.base import Target
 
     from .base import Scene
 
 JUMPS_S: Final = (-3600.0, -30.0, -1.0, 1.0, 30.0, 3600.0)
 RATES: Final = (0.5, 0.9, 1.1, 2.0)
 STEP_S: Final = 0.05
+SEEN_S: Final = 3.0  # in which a jump shows itself
+ASK_S: Final = 1.0
+HEALTH: Final = "/v1/sys/health?standbyok=true&perfstandbyok=true"
+
+
+def is_off(target: Target, node: str) -> bool:
+    """Whether that node says a time that this machine's clock did not show while it was asked."""
+    before_s = time.time()
+    try:
+        body = Admin({node: target.url(node)}, "", target.ca_file).ask("GET", HEALTH, timeout_s=ASK_S).body
+    except OSError:
+        return False
+    said = body.get("server_time_utc") if isinstance(body, dict) else None
+    return isinstance(said, int) and not int(before_s) <= said <= int(time.time())
 
 
 class Jump:
@@ -37,7 +58,12 @@ class Jump:
         offsets = {node: scene.rng.choice(JUMPS_S) for node in nodes}
         for node, offset_s in offsets.items():
             scene.target.set_clock(node, offset_s)
-        return {"took_effect": bool(offsets), "offsets_s": offsets}
+        end_s = time.monotonic() + SEEN_S
+        unseen = list(offsets)
+        while unseen and time.monotonic() < end_s:
+            unseen = [node for node in unseen if not is_off(scene.target, node)]
+            time.sleep(STEP_S if unseen else 0.0)
+        return {"took_effect": not unseen and bool(offsets), "offsets_s": offsets, "not_seen": unseen}
 
     def heal(self, scene: Scene) -> dict[str, Any]:
         """See Nemesis."""
@@ -61,9 +87,9 @@ class _Moving(ABC):
 
     def inject(self, scene: Scene, nodes: Sequence[str]) -> dict[str, Any]:
         """See Nemesis."""
-        scene.notes.update(nodes=list(nodes), stop=threading.Event(), moves=0)
+        scene.notes.update(nodes=list(nodes), stop=threading.Event(), moves=0, seen=0)
         thread = threading.Thread(target=self._move, args=(scene,), name=self.name, daemon=True)
-        scene.notes["thread"] = thread
+        scene.notes.update(thread=thread, began_s=time.monotonic())
         thread.start()
         return {"took_effect": True}
 
@@ -71,9 +97,10 @@ class _Moving(ABC):
         stop: threading.Event = scene.notes["stop"]
         while not stop.wait(STEP_S):
             scene.notes["moves"] += 1
-            offset_s = self.offset_s(scene, scene.notes["moves"] * STEP_S)
+            offset_s = self.offset_s(scene, time.monotonic() - scene.notes["began_s"])
             for node in scene.notes["nodes"]:
                 scene.target.set_clock(node, offset_s)
+                scene.notes["seen"] += is_off(scene.target, node)
 
     def heal(self, scene: Scene) -> dict[str, Any]:
         """See Nemesis."""
@@ -82,8 +109,8 @@ class _Moving(ABC):
             scene.notes["thread"].join()
         for node in scene.notes.get("nodes", ()):
             scene.target.set_clock(node, 0.0)
-        moves = scene.notes.get("moves", 0)
-        return {"moves": moves, "took_effect": moves > 0}
+        moves, seen = scene.notes.get("moves", 0), scene.notes.get("seen", 0)
+        return {"moves": moves, "seen_off": seen, "took_effect": seen > 0}
 
 
 class Skew(_Moving):

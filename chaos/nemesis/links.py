@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from chaos.targets.base import PACKETS, SHAPE, Shape
+
+from .base import counted, grown
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
     from .base import Scene
+
+CHANGED: Final = ("late_bytes", "late", "lost", "doubled", "reordered", "damaged", "overflowed")  # counts of targets
 
 
 class Slow:
@@ -30,17 +34,17 @@ class Slow:
     def inject(self, scene: Scene, nodes: Sequence[str]) -> dict[str, Any]:
         """See Nemesis."""
         made = self.shape(scene.rng)
-        scene.notes.update(nodes=list(nodes), before=scene.target.counts())
+        scene.notes.update(nodes=list(nodes), before=counted(scene))
         for source, sink in _links(scene, nodes):
             scene.target.shape(source, sink, made)
         return {"took_effect": bool(nodes), "shape": {name: v for name, v in _said(made).items() if v}}
 
     def heal(self, scene: Scene) -> dict[str, Any]:
         """See Nemesis."""
-        before, after = scene.notes.get("before", {}), scene.target.counts()
+        found = grown(scene, CHANGED)
         for source, sink in _links(scene, scene.notes.get("nodes", ())):
             scene.target.shape(source, sink, Shape())
-        return {name: value - before[name] for name, value in after.items() if value != before.get(name, value)}
+        return found
 
 
 class Narrow(Slow):

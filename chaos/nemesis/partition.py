@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from chaos.targets.base import PARTITION
 
+from .base import counted, grown
+
 if TYPE_CHECKING:
     import random
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from .base import Scene
 
 Grudge = dict[str, list[str]]
 SWIZZLE_S: Final = 0.3  # between two links that go, or come back
+UNHEARD: Final = ("held_bytes", "dropped", "dropped_packets")  # counts of targets: what a cut kept back
 
 
 def complete(groups: Sequence[Sequence[str]]) -> Grudge:
@@ -93,18 +96,16 @@ class Partition:
     def inject(self, scene: Scene, nodes: Sequence[str]) -> dict[str, Any]:
         """See Nemesis."""
         made = self.grudge(scene.target.nodes, nodes, scene.rng)
-        before = scene.target.counts()
-        scene.notes["before"] = before
+        scene.notes["before"] = counted(scene)
         scene.target.grudge(made)
         cut = sum(map(len, made.values()))
         return {"cut": cut, "took_effect": cut > 0, "grudge": made}
 
     def heal(self, scene: Scene) -> dict[str, Any]:
         """See Nemesis."""
-        after = scene.target.counts()
+        found = grown(scene, UNHEARD)
         scene.target.grudge({})
-        before: Mapping[str, int] = scene.notes.get("before", after)
-        return {name: value - before.get(name, 0) for name, value in after.items() if value != before.get(name, 0)}
+        return found
 
 
 class Mute(Partition):
@@ -181,15 +182,16 @@ class Swizzle(Partition):
         pairs = sorted(set(pairs))
         scene.rng.shuffle(pairs)
         held: list[tuple[str, str]] = []
+        scene.notes.update(held=held, before=counted(scene))
         for pair in pairs:
             held.append(pair)
             scene.target.grudge(grouped(held))
             time.sleep(SWIZZLE_S * scene.rng.random())
-        scene.notes["held"] = held
         return {"took_effect": bool(held), "cut": len(held)}
 
     def heal(self, scene: Scene) -> dict[str, Any]:
         """See Nemesis."""
+        found = grown(scene, UNHEARD)
         held = list(scene.notes.get("held", ()))
         scene.rng.shuffle(held)
         while held:
@@ -197,7 +199,7 @@ class Swizzle(Partition):
             scene.target.grudge(grouped(held))
             time.sleep(SWIZZLE_S * scene.rng.random())
         scene.target.grudge({})
-        return {}
+        return found
 
 
 def grouped(pairs: Sequence[tuple[str, str]]) -> Grudge:

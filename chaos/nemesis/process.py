@@ -70,11 +70,11 @@ class Pause:
 
 
 def _standing_still(target: Target, nodes: Sequence[str]) -> int:
-    """How many processes stand still; on a busy machine a signal takes a while to arrive."""
+    """How many processes stand still: all, as soon as the signal has arrived, which takes a while on a busy machine."""
     end_s = time.monotonic() + ARRIVES_S
     while True:
         stopped = sum(map(target.stopped, nodes))
-        if stopped >= len(nodes) or time.monotonic() > end_s:
+        if stopped >= sum(len(target.pids(node)) for node in nodes) or time.monotonic() > end_s:
             return stopped
         time.sleep(LOOK_S)
 
@@ -90,7 +90,7 @@ class Strobe:
 
     def inject(self, scene: Scene, nodes: Sequence[str]) -> dict[str, Any]:
         """See Nemesis."""
-        scene.notes.update(nodes=list(nodes), stop=threading.Event(), turns=0)
+        scene.notes.update(nodes=list(nodes), stop=threading.Event(), turns=0, seen=0)
         thread = threading.Thread(target=self._turns, args=(scene,), name="strobe", daemon=True)
         scene.notes["thread"] = thread
         thread.start()
@@ -103,6 +103,7 @@ class Strobe:
             for node in scene.notes["nodes"]:
                 scene.target.pause(node)
             stop.wait(scene.rng.choice(STROBE_S))
+            scene.notes["seen"] += any(map(scene.target.stopped, scene.notes["nodes"]))
             for node in scene.notes["nodes"]:
                 scene.target.resume(node)
             scene.notes["turns"] += 1
@@ -115,8 +116,8 @@ class Strobe:
             scene.notes["thread"].join()
         for node in scene.notes.get("nodes", ()):
             scene.target.resume(node)
-        turns = scene.notes.get("turns", 0)
-        return {"turns": turns, "took_effect": turns > 0}
+        turns, seen = scene.notes.get("turns", 0), scene.notes.get("seen", 0)
+        return {"turns": turns, "seen_still": seen, "took_effect": seen > 0}
 
 
 class Rolling:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import resource
 import selectors
 import socket
@@ -29,7 +30,7 @@ DUTY_S: Final = 0.1  # without control groups: of which the node runs its share
 CLIENTS: Final = 900  # below api.connections_per_address, so that the load's own connections are let in
 DRIP_S: Final = 0.5
 HEAD: Final = b"GET /v1/sys/health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Vault-Request: true\r\nX-Filler: "
-HEALTH: Final = b"GET /v1/sys/health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+HEALTH: Final = b"GET /v1/sys/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"  # on a connection that stays
 
 
 def address_of(target: Target, node: str) -> tuple[str, int]:
@@ -53,8 +54,8 @@ class FewFiles:
         for node in nodes:
             for pid in scene.target.pids(node)[:1]:
                 before[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-                most = 1 + max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir())
-                soft = min(before[pid][1], most + scene.rng.choice(SPARE))
+                taken = {int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()}
+                soft = min(before[pid][1], limit_for(taken, scene.rng.choice(SPARE)))
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, before[pid][1]))
         silent = sum(unanswered(*address_of(scene.target, node), TRIED) for node in nodes)
         return {"took_effect": silent > 0, "limited": len(before), "unanswered": silent}
@@ -65,6 +66,12 @@ class FewFiles:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         return {}
+
+
+def limit_for(taken: set[int], spare: int) -> int:
+    """The limit under which so many more can be opened: a new one gets the lowest free number. Pure."""
+    free = (number for number in itertools.count() if number not in taken)
+    return next(itertools.islice(free, spare, None))
 
 
 def unanswered(host: str, port: int, count: int) -> int:

@@ -15,13 +15,14 @@ from chaos.targets.keys import wait_until
 from chaos.targets.node import is_stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from chaos.targets.sinks import SinkPlace
 
     from .base import Scene
 
 STOP_S: Final = 2.0
+USED_S: Final = 12.0
 RESET_S: Final = (0.02, 0.3)  # between two resets
 LONG_S: Final = 0.01  # of the way while it is reset, so that there is something under way
 SLOW_S: Final = (0.1, 0.5)
@@ -34,6 +35,13 @@ def place(scene: Scene) -> SinkPlace:
     if scene.target.sink is None:
         raise TargetError("the cluster has no backup")
     return scene.target.sink
+
+
+def used(sink: SinkPlace, count: str, before: Mapping[str, int]) -> bool:
+    """Whether that count has grown; waited for: whoever found the sink broken before leaves it alone for a while."""
+    with contextlib.suppress(TargetError):
+        wait_until(lambda: sink.counts()[count] > before[count], "somebody goes to the sink", USED_S)
+    return sink.counts()[count] > before[count]
 
 
 class SinkKill:
@@ -96,7 +104,7 @@ class SinkReset:
         thread = threading.Thread(target=self._turns, args=(scene, sink), name=self.name, daemon=True)
         scene.notes["thread"] = thread
         thread.start()
-        return {"took_effect": True}
+        return {"took_effect": used(sink, "resets", scene.notes["before"])}
 
     @staticmethod
     def _turns(scene: Scene, sink: SinkPlace) -> None:
@@ -170,7 +178,8 @@ class SinkSlow:
         made = Shape(delay_s=scene.rng.uniform(*SLOW_S), bytes_per_s=scene.rng.uniform(*SLOW_BYTES_PER_S))
         scene.notes["before"] = place(scene).counts()
         place(scene).shape(made)
-        return {"took_effect": True, "delay_s": round(made.delay_s, 3), "bytes_per_s": round(made.bytes_per_s)}
+        took = used(place(scene), "carried_bytes", scene.notes["before"])
+        return {"took_effect": took, "delay_s": round(made.delay_s, 3), "bytes_per_s": round(made.bytes_per_s)}
 
     def heal(self, scene: Scene) -> dict[str, Any]:
         """See Nemesis: it took effect if anything was carried so slowly."""

@@ -154,7 +154,10 @@ class Network:
         if do == "counts":
             under_way = sum(way.carried_bytes for passage in self._passages for way in passage.ways)
             counts = {name: getattr(self.counts, name) for name in Counts.__slots__}
-            return counts | {"carried_bytes": self.counts.carried_bytes + under_way}
+            counts["carried_bytes"] += under_way
+            for name in ("held_bytes", "late_bytes"):
+                counts[name] = sum(getattr(shape, name) for shape in self._shapes.values())
+            return counts
         commands: dict[str, Callable[..., int | None]] = {
             "shape": self.shape,
             "cut": self.cut,

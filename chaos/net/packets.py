@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ADDRESSES_BYTES: Final = 14  # destination, source, type
 REORDER_S: Final = 0.005  # so much later comes a frame that others overtake
 QUEUE_S: Final = 0.1  # what waits before a narrow wire; what is more is lost
-COUNTED: Final = ("frames", "dropped", "lost", "doubled", "reordered", "damaged", "overflowed")
+COUNTED: Final = ("frames", "dropped", "lost", "late", "doubled", "reordered", "damaged", "overflowed")
 
 
 @dataclass(slots=True)
@@ -60,6 +60,7 @@ class Wire:
             counts["damaged"] += 1
             frame = damaged(frame, rng)
         arrivals = [(self._due_s(sent_s, rng), frame)]
+        counts["late"] += arrivals[0][0] > now_s
         if self.duplicates and rng.random() < self.duplicates:
             counts["doubled"] += 1
             arrivals.append((self._due_s(sent_s, rng), frame))

@@ -1,4 +1,4 @@
-"""What one direction of a link does to bytes: delay, bandwidth, a cut. Pure but for the queue it keeps account of.
+"""What one direction of a link does to bytes: delay, bandwidth, a cut. Pure but for the account it keeps.
 
 All connections of a pair of hosts share the shape of each direction, as they share the line.
 
@@ -24,9 +24,13 @@ class Shape:
     bytes_per_s: float = 0.0
     cut: bool = False
     free_s: float = 0.0  # when the line has sent all that it was given
+    held_bytes: int = 0  # that came while it was cut
+    late_bytes: int = 0  # that came while it was long or narrow
 
     def due_s(self, now_s: float, size: int) -> float:
-        """When the last of so many bytes arrives that are given to the line now."""
+        """When the last of so many bytes arrives that are given to the line now; they are counted."""
+        self.held_bytes += size if self.cut else 0
+        self.late_bytes += size if self.delay_s or self.bytes_per_s else 0
         sending_s = size / self.bytes_per_s if self.bytes_per_s else 0.0
         self.free_s = max(self.free_s, now_s) + sending_s
         return self.free_s + self.delay_s

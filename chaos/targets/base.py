@@ -101,7 +101,9 @@ class Target(Protocol):
         ...
 
     def stop(self) -> dict[str, int | None]:
-        """No process of it runs; each node's exit code after a SIGTERM, None if it did not run. Its files are there."""
+        """No process of it runs; its files are there. Each node's exit code after a SIGTERM, or of a process that had
+        ended by itself; None if somebody had ended it.
+        """
         ...
 
     def discard(self) -> None:

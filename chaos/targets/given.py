@@ -91,7 +91,7 @@ class GivenTarget:
         self._ca_file = ca_file
         self._hook = hook
         self._can: frozenset[str] = frozenset()
-        self._failed: list[str] = []
+        self._failed: dict[tuple[str, ...], str] = {}  # what could not be healed so far: why
         self._lock = threading.Lock()  # nothing is removed while something is still being made
         self._remove_s = REMOVE_S
 
@@ -119,14 +119,16 @@ class GivenTarget:
         return self._hook.inject(fault, nodes, self._urls)
 
     def heal(self, fault: str, nodes: Sequence[str]) -> dict[str, Any]:
-        """The hook was asked. Raises TargetError, and `discard` says so again."""
+        """The hook was asked. Raises TargetError, and `discard` says so again unless a later try succeeds."""
         if self._hook is None:
             raise TargetError(NO_HOOK)
         try:
-            return self._hook.heal(fault, nodes, self._urls)
+            said = self._hook.heal(fault, nodes, self._urls)
         except TargetError as error:
-            self._failed.append(str(error))
+            self._failed[fault, *nodes] = str(error)
             raise
+        self._failed.pop((fault, *nodes), None)
+        return said
 
     # ---- life
     def start(self) -> None:
@@ -189,8 +191,8 @@ class GivenTarget:
             self.token = ""
             left += [path for path in reversed(self.made) if not _removed(owner, "DELETE", path, None, end_s)]
             self.made.clear()
-        left += self._failed
-        self._failed = []
+        left += self._failed.values()
+        self._failed = {}
         if left:
             raise TargetError(f"what the run could not undo in your cluster: {'; '.join(left)}")
 

@@ -29,7 +29,7 @@ from .base import TargetError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-HOOK_S: Final = 60.0
+HOOK_S: Final = 180.0  # a rolling restart is one call
 HEAL_TRIES: Final = 3
 PAUSE_S: Final = 1.0
 SECRETS: Final = ("STRONGROOM_TOKEN", "VAULT_TOKEN")

@@ -55,6 +55,11 @@ class Node:
         """Its main process has not ended."""
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def ended_by_itself(self) -> int | None:
+        """The exit code of a process that nobody has ended; None if it runs, or somebody did, or there was none."""
+        return None if self.process is None else self.process.poll()
+
     def start(self) -> None:
         """A process runs, unless one does."""
         if self.alive:

@@ -183,7 +183,7 @@ class ProcessTarget(ABC):
             disk.thaw()  # or nothing of the node could end
         codes: dict[str, int | None] = {}
         for node, member in self.members.items():
-            codes[node] = member.end(signal.SIGTERM) if member.alive else None
+            codes[node] = member.end(signal.SIGTERM) if member.alive else member.ended_by_itself
         return codes
 
     def discard(self) -> None:

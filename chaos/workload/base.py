@@ -95,16 +95,18 @@ class Workload(Protocol):
 def outcome_of(reply: Reply | NoAnswer) -> tuple[Outcome, str]:
     """The outcome of a write by its answer alone (W2).
 
-    2xx is done; 400-499 refused, and 503 that says `applied: no`, or sealed, or comes from a node that knows no leader,
-    was not done; a connection that was never made was not done. Everything else is unknown.
+    2xx is done. A connection that was never made, an answer that says `applied: no` or that the node is sealed, and a
+    refusal 400-499 in the product's own words were not done. Everything else is unknown: also what a proxy refuses, for
+    it may have asked first, and what was done without an answer worth the name (`applied: yes`).
     """
     if isinstance(reply, NoAnswer):
         return ("fail" if reply.never_sent else "info"), reply.why
-    if reply.status < 300:
+    if 200 <= reply.status < 300:
         return "ok", ""
     applied = reply.applied
-    if applied == "unknown":
-        return "info", f"{reply.status} unknown"
-    if applied == "no" or 400 <= reply.status < 500 or reply.sealed:
+    if applied in {"unknown", "yes"}:
+        return "info", f"{reply.status} {applied}"
+    is_refused = 400 <= reply.status < 500 and reply.errors is not None
+    if applied == "no" or is_refused or reply.sealed:
         return "fail", f"{reply.status}"
     return "info", f"{reply.status}"

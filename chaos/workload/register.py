@@ -23,9 +23,10 @@ KEYS: Final = 4  # at a time
 OPERATIONS_A_KEY: Final = 200
 CAS_SHARE: Final = 0.4
 WRITER_READS: Final = 0.3
-FINAL_KEYS: Final = 400
+FINAL_KEYS: Final = 4000  # more than a night makes
 NOT_FOUND: Final = 404
 BAD_REQUEST: Final = 400
+MISMATCH: Final = "did not match the current version"  # of a 400: what else is wrong with a request is no mismatch
 
 
 class Register:
@@ -89,7 +90,7 @@ def judged_read(reply: Reply | NoAnswer) -> Completion:
     """A read that failed changed nothing: whether it was executed is nobody's question."""
     if isinstance(reply, NoAnswer):
         return Completion("fail", error=reply.why)
-    if reply.status == NOT_FOUND and not reply.data:
+    if reply.status == NOT_FOUND and not reply.data and reply.errors is not None:
         return Completion("ok", None, version=0)
     if reply.status != 200:
         return Completion("fail", error=str(reply.status))
@@ -100,6 +101,6 @@ def judged_write(reply: Reply | NoAnswer) -> Completion:
     """W2."""
     outcome, error = outcome_of(reply)
     if isinstance(reply, NoAnswer) or outcome != "ok":
-        mismatch = not isinstance(reply, NoAnswer) and reply.status == BAD_REQUEST
+        mismatch = not isinstance(reply, NoAnswer) and reply.status == BAD_REQUEST and MISMATCH in str(reply.errors)
         return Completion(outcome, error=error, more={"mismatch": True, "refused": True} if mismatch else {})
     return Completion("ok", version=int(reply.data["version"]))

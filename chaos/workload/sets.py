@@ -58,7 +58,7 @@ class Sets:
             return Completion(outcome, error=error)
         if isinstance(reply, NoAnswer):
             return Completion("fail", error=reply.why)
-        if reply.status == NOT_FOUND:
+        if reply.status == NOT_FOUND and reply.errors is not None:
             return Completion("ok", [])
         if reply.status != 200:
             return Completion("fail", error=str(reply.status))

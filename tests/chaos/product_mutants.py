@@ -40,8 +40,18 @@ class ProductMutant:
         """TOML."""
         return (
             f'name = "mutant-{self.name}"\nwarm_up_s = 2\ncool_down_s = 2\nrate_per_s = 200\n'
-            f"workloads = {{ {self.workloads} }}\n[cluster]\n{self.cluster}\n{self.faults}"
+            f"workloads = {{ {self.workloads} }}\nchecks = [{self._checks}]\n[cluster]\n{self.cluster}\n{self.faults}"
         )
+
+    @property
+    def _checks(self) -> str:
+        return '"backup"' if self.cluster else ""
+
+
+def _put(where: Any, name: str, what: Any) -> None:
+    """The product has that name, and it is replaced: a mutant of what is no more would change nothing."""
+    assert hasattr(where, name), f"{where} has no {name}"
+    setattr(where, name, what)
 
 
 def _every(count: int) -> Callable[[], bool]:
@@ -64,8 +74,8 @@ def leader_reads_without_a_round() -> None:
     def confirm(self: Any, since_s: float, callback: Any) -> None:
         self._when_applied(self.commit_index, since_s, callback)
 
-    Reads._confirm = confirm  # type: ignore[method-assign]
-    chassis.SyncObjConf = for_ever  # type: ignore[attr-defined]
+    _put(Reads, "_confirm", confirm)
+    _put(chassis, "SyncObjConf", for_ever)
 
 
 def followers_read_what_they_have() -> None:
@@ -75,7 +85,7 @@ def followers_read_what_they_have() -> None:
     def read_index(self: Any, callback: Any) -> None:
         callback(self.applied_index, None)
 
-    Reads.read_index = read_index  # type: ignore[method-assign]
+    _put(Reads, "read_index", read_index)
 
 
 def lists_forget_the_newest() -> None:
@@ -88,7 +98,7 @@ def lists_forget_the_newest() -> None:
         names = real(self, folder, after=after, limit=limit)
         return names[:-1] if len(names) > 3 and now_and_then() else names
 
-    State.list = listed  # type: ignore[method-assign]
+    _put(State, "list", listed)
 
 
 # ---- writes
@@ -104,14 +114,14 @@ def acknowledged_before_it_is_committed() -> None:
         asyncio.get_running_loop().call_soon(callback, index, INSTALLED, None)
         return index
 
-    Applying.propose = propose  # type: ignore[method-assign]
+    _put(Applying, "propose", propose)
 
 
 def compare_and_set_compares_nothing() -> None:
     """Every expected version is the right one."""
     from node.engines import kv2
 
-    kv2._check_cas = lambda *_: None  # type: ignore[assignment]
+    _put(kv2, "_check_cas", lambda *_: None)
 
 
 def followers_skip_a_change() -> None:
@@ -127,7 +137,7 @@ def followers_skip_a_change() -> None:
             transaction = type(transaction)(transaction.term, transaction.sequence, transaction.time_ns, [], [], [])
         return real(self, index, term, transaction)
 
-    State.apply = apply  # type: ignore[method-assign]
+    _put(State, "apply", apply)
 
 
 def apply_looks_at_the_clock() -> None:
@@ -142,7 +152,7 @@ def apply_looks_at_the_clock() -> None:
             self.digest ^= time.time_ns()
         return outcome
 
-    State.apply = apply  # type: ignore[method-assign]
+    _put(State, "apply", apply)
 
 
 # ---- tokens and policies
@@ -157,7 +167,7 @@ def revocation_is_dropped() -> None:
         plan = real(context, token)
         return type(plan)(plan.answer, Draft()) if now_and_then() else plan
 
-    token_revoke._revoke = revoke  # type: ignore[assignment]
+    _put(token_revoke, "_revoke", revoke)
 
 
 def children_survive() -> None:
@@ -167,8 +177,8 @@ def children_survive() -> None:
         tokens,
     )
 
-    token_revoke.revoke_token = token_revoke._drop_token
-    tokens._ancestors_live = lambda *_: True
+    _put(token_revoke, "revoke_token", token_revoke._drop_token)
+    _put(tokens, "_ancestors_live", lambda *_: True)
 
 
 def tokens_are_remembered() -> None:
@@ -188,7 +198,7 @@ def tokens_are_remembered() -> None:
             known[raw_token] = (now_s, found)
         return found
 
-    tokens.authenticate = authenticate
+    _put(tokens, "authenticate", authenticate)
 
 
 def a_use_is_not_taken() -> None:
@@ -201,7 +211,7 @@ def a_use_is_not_taken() -> None:
     def use(view: Any, token: Any) -> Any:
         return (view, Draft()) if token.record.num_uses and now_and_then() else real(view, token)
 
-    writing.use_token = use
+    _put(writing, "use_token", use)
 
 
 def policies_are_kept_for_ever() -> None:
@@ -216,7 +226,7 @@ def policies_are_kept_for_ever() -> None:
             kept[names] = real(self, view, names, person, pending=pending)
         return kept[names]
 
-    Registry.acl = acl  # type: ignore[method-assign]
+    _put(Registry, "acl", acl)
 
 
 def any_forwarder_is_trusted() -> None:
@@ -226,8 +236,8 @@ def any_forwarder_is_trusted() -> None:
     def address(first: Any, _all_of: Any, peer: Any, _trust: Any) -> str:
         return str(first.get("x-forwarded-for") or peer.address).split(",")[0].strip()
 
-    headers._client_address = address
-    headers.Trust.is_proxy = lambda _self, _address: True  # type: ignore[method-assign]
+    _put(headers, "_client_address", address)
+    _put(headers.Trust, "is_proxy", lambda _self, _address: True)
 
 
 # ---- audit, files, time
@@ -248,7 +258,7 @@ def the_record_follows_the_answer() -> None:
         task.add_done_callback(late.discard)
         return True
 
-    Broker._heard = heard  # type: ignore[method-assign]
+    _put(Broker, "_heard", heard)
 
 
 def a_record_is_left_out() -> None:
@@ -260,7 +270,7 @@ def a_record_is_left_out() -> None:
     async def response(self: Any, *arguments: Any) -> bool:
         return True if now_and_then() else await real(self, *arguments)
 
-    Broker.response = response  # type: ignore[method-assign]
+    _put(Broker, "response", response)
 
 
 def a_value_is_logged() -> None:
@@ -275,7 +285,7 @@ def a_value_is_logged() -> None:
                 log.write(b"debug: " + bytes(value) + b"\n")
         return real(self, context, path, value, **more)
 
-    KvV2.put = put  # type: ignore[method-assign]
+    _put(KvV2, "put", put)
 
 
 def an_error_escapes() -> None:
@@ -289,7 +299,7 @@ def an_error_escapes() -> None:
             print("Traceback (most recent call last):\nZeroDivisionError: division by zero", flush=True)
         return await real(self, request)
 
-    Flow.handle = handle  # type: ignore[method-assign]
+    _put(Flow, "handle", handle)
 
 
 def elections_are_late() -> None:
@@ -297,7 +307,21 @@ def elections_are_late() -> None:
     from cluster.raft.chassis import Chassis
 
     real = Chassis.postpone_election
-    Chassis.postpone_election = lambda self, now_s: real(self, now_s + 6.0)  # type: ignore[method-assign]
+    _put(Chassis, "postpone_election", lambda self, now_s: real(self, now_s + 6.0))
+
+
+def a_batch_is_not_whole() -> None:
+    """One batch of the backup in three says nothing where its last entry was."""
+    from cluster.backup import pipeline
+
+    real, now_and_then = pipeline.encode_entries, _every(3)
+
+    def encode(first: int, entries: Any, digest: bytes) -> bytes:
+        if now_and_then():
+            entries = [*entries[:-1], (entries[-1][0], b"")]
+        return real(first, entries, digest)
+
+    _put(pipeline, "encode_entries", encode)
 
 
 MUTANTS: Final = {
@@ -336,6 +360,8 @@ MUTANTS: Final = {
                       "register = 1"),
         ProductMutant("value-in-log", "a value stands in the log", ("plaintext",), a_value_is_logged, "register = 1"),
         ProductMutant("traceback", "an error escapes into the log", ("logs",), an_error_escapes, "register = 1"),
+        ProductMutant("partial-batch", "a batch of the backup lacks its last entry", ("backup",), a_batch_is_not_whole,
+                      "register = 1", PAUSE, 'backup = "sqlite"'),
         ProductMutant("late-elections", "a follower stands after six seconds", ("live",), elections_are_late,
                       "register = 1", KILL.replace("[0.8, 1.5]", "[8.0, 9.0]").replace("times = 3", "times = 1")),
     )

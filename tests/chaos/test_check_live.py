@@ -52,6 +52,45 @@ def test_a_gap_over_its_budget_is_violated_and_placed(tmp_path: Path) -> None:
     assert "allowed are 0.50 s" in verdict.details[0]
 
 
+@pytest.mark.parametrize(
+    ("stalls", "valid"),
+    [
+        ([], "violated"),
+        ([[2_100 * MS, 2_500 * MS]], "unknown"),  # 0.8 s less 0.4 s is within the half second
+        ([[1_000 * MS, 2_500 * MS]], "unknown"),
+        ([[2_600 * MS, 9_000 * MS]], "violated"),  # 0.6 s are left
+        ([[2_100 * MS, 2_200 * MS]], "violated"),
+        ([[2_100 * MS, 2_300 * MS], [2_500 * MS, 2_700 * MS]], "unknown"),
+        ([[4_000 * MS, 5_000 * MS]], "violated"),
+    ],
+)
+def test_a_gap_that_is_the_runners_own_proves_nothing(tmp_path: Path, stalls: list[list[int]], valid: str) -> None:
+    """Only as far as the runner stood still within it."""
+    story = killed(steady(budget_s=0.5))
+    story.facts["pulse"] = {"stalls": stalls}
+    verdict = Live().check(story.run(tmp_path))
+
+    assert verdict.valid == valid
+    assert ("stood still" in verdict.summary) is (valid == "unknown")
+
+
+def test_a_runner_that_stood_still_within_the_budget_is_nobodys_business(tmp_path: Path) -> None:
+    """It is no reason for doubt."""
+    story = killed(steady())
+    story.facts["pulse"] = {"stalls": [[2_100 * MS, 2_500 * MS]]}
+
+    assert Live().check(story.run(tmp_path)).valid == "held"
+
+
+def test_without_a_write_after_healing_nothing_is_known_of_it(tmp_path: Path) -> None:
+    """A load that ended with the last fault."""
+    story = killed(steady())
+    story.facts["healed_ns"] = END_MS * MS
+
+    verdict = Live().check(story.run(tmp_path))
+    assert (verdict.valid, verdict.summary) == ("unknown", "no write was tried after healing")
+
+
 def test_the_scenarios_own_budget_counts_before_the_faults(tmp_path: Path) -> None:
     """Wider and narrower, from the fault's line or from the plan."""
     for name in "abc":

@@ -15,7 +15,7 @@ def loaded() -> Story:
     """Fifty operations in half a second, and then a fault."""
     story = Story()
     for number in range(50):
-        story.op("write", "k", f"v{number}", version=number + 1)
+        story.op("write", "k", f"v{number}", version=number + 1, node=NODES[number % 3])
     story.op("read", "k", None, "v49", version=50, final=True)
     story.plan["steps"] = [{"number": 0, "nemesis": "kill"}]
     return story.fault("kill", ("n1",), 500, 900)
@@ -60,6 +60,20 @@ def all_skipped() -> Story:
     return story
 
 
+def one_silent() -> Story:
+    """n3 answers only when it is too late to see what was stale there before."""
+    story = Story()
+    for number in range(50):
+        story.op("write", "k", f"v{number}", version=number + 1, node=NODES[number % 2])
+    return story.fault("kill", ("n1",), 500, 900).op("write", "k", "late", version=51, node="n3", at=(950, 960))
+
+
+def failed() -> Story:
+    story = loaded()
+    story.facts["failed"] = "KeyError"
+    return story
+
+
 NO_RUN = {
     "a kind that never succeeded": (loaded().op("cas", "k", [0, "x"], outcome="fail", at=(10, 20)), "cas was never"),
     "a kind of unknown outcomes alone": (
@@ -88,6 +102,17 @@ NO_RUN = {
     ),
     "fewer faults than planned": (planned_twice(), "only 1 of 2"),
     "all faults skipped": (all_skipped(), "power was skipped"),
+    "a fault that was not healed": (
+        loaded().fault("pause", ("n1",), 950, 960, not_healed="OSError: gone"),
+        "fault 1 (pause) could not be healed: OSError: gone",
+    ),
+    "a node that answered nobody": (one_silent(), "nothing was acknowledged at n3 before the first fault"),
+    "answers that nobody understood": (
+        loaded().op("write", "k", "x", outcome="info", not_understood=True),
+        "1 answers could not be understood",
+    ),
+    "a run that failed": (failed(), "the run failed: KeyError"),
+    "a core where nobody stayed broken": (without(loaded(), end="core"), "there was no core"),
     "cut short": (loaded().cut_short(), "cut short"),
 }
 
@@ -114,6 +139,14 @@ def test_a_fault_that_is_never_healed_has_its_effect_in_the_facts(tmp_path: Path
     """Its second line never comes."""
     story = loaded().fault("pause", ("n2",), 950, None)
     story.facts["unhealed"] = {"1": {"took_effect": True}}
+
+    assert Rates().check(story.run(tmp_path)).valid == "held"
+
+
+def test_a_core_needs_a_node_that_stays_broken(tmp_path: Path) -> None:
+    """The twin of the one without."""
+    story = without(loaded(), end="core")
+    story.facts["whole"] = ["n1", "n2"]
 
     assert Rates().check(story.run(tmp_path)).valid == "held"
 

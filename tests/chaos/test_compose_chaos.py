@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chaos.hooks.compose import main
+from chaos.ledger import Ledger, clean
 from chaos.targets import docker
-from chaos.targets.base import PARTITION, PROCESS, TargetError, TargetSettings
+from chaos.targets.base import PARTITION, PREFIX, PROCESS, TargetError, TargetSettings
 from chaos.targets.compose import ComposeTarget, dropped_packets, rules
 
 if TYPE_CHECKING:
@@ -183,3 +184,34 @@ def test_a_program_that_fails_or_is_missing_is_a_target_error() -> None:
         docker.command(["sh", "-c", "echo why >&2; echo no such thing >&2; exit 3"])
     with pytest.raises(TargetError, match="FileNotFoundError"):
         docker.command(["/no/such/program"])
+
+
+@pytest.mark.parametrize(
+    ("name", "fails", "left", "asked"),
+    [
+        (f"{PREFIX}77", False, 0, [f"{PREFIX}77"]),
+        (f"{PREFIX}77", True, 1, [f"{PREFIX}77"]),
+        ("shop", False, 0, []),
+    ],
+)
+def test_the_containers_of_a_killed_run_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, fails: bool, left: int, asked: list[str]
+) -> None:
+    """By their project, if it carries our prefix; what cannot be removed is counted, and its ledger stays."""
+    removed: list[str] = []
+
+    def remove(project: str) -> None:
+        removed.append(project)
+        if fails:
+            raise TargetError("no docker daemon answers")
+
+    monkeypatch.setattr("chaos.targets.docker.remove_project", remove)
+    Ledger(tmp_path).note("projects", name)
+    (file,) = tmp_path.glob("*.json")
+    said = json.loads(file.read_text())
+    said["owner"][1] += 1  # the pid was given to another process since
+    file.write_text(json.dumps(said))
+
+    assert clean(lambda _line: None, tmp_path) == left
+    assert removed == asked
+    assert file.exists() == bool(left)

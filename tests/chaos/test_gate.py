@@ -64,6 +64,11 @@ def test_a_step_is_what_its_command_ended_with(tmp_path: Path, code: str, expect
     assert (outcome.code, outcome.told) == (expected, "last")
 
 
+def test_a_step_that_says_nothing_has_done_nothing(tmp_path: Path) -> None:
+    """Such as a module without a program in it."""
+    assert perform(step("pass"), tmp_path / "log").code == FAILED
+
+
 def test_a_step_that_takes_too_long_is_asked_to_end_and_has_failed(tmp_path: Path) -> None:
     """It may still remove what it made."""
     code = (
@@ -132,7 +137,7 @@ def test_the_day_ends_with_the_worst_of_its_steps(
 ) -> None:
     """A violation before a failure before the unknown; logs stay unless all held."""
     steps = [
-        step("", why_not="not here") if code == "skip" else step(f"raise SystemExit({code})") for code in codes
+        step("", why_not="no") if code == "skip" else step(f"print(1); raise SystemExit({code})") for code in codes
     ]
     monkeypatch.setattr(gate, "day", lambda _seed, _folder: steps)
     work = tmp_path / "work"
@@ -283,7 +288,8 @@ def test_scenarios_of_the_gate_exist(tmp_path: Path) -> None:
 
 def test_the_gate_takes_no_words_it_does_not_know() -> None:
     """A misspelt option is no run of an hour."""
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         main(["--nigth"])
+    assert ended.value.code == FAILED
     assert runs("x", ["a", "b"], "local", 3, Path("f")).words[3:5] == ("a", "b")
     assert Outcome("x", 0, 0.0, "").word == "held"

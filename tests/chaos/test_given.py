@@ -111,7 +111,7 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(
         cli.main([command, "calm", *words])
 
     said = capsys.readouterr()
-    assert ended.value.code == 2
+    assert ended.value.code == cli.FAILED
     assert "--token-file" in said.err
     assert "hvs" not in said.out + said.err
 
@@ -294,6 +294,24 @@ def test_what_the_hook_could_not_heal_is_said_at_the_end(cluster: FakeCluster, t
 
     with pytest.raises(TargetError, match="heal kill v1 ended with 7"):
         made.discard()
+    assert is_as_before(cluster)
+
+
+def test_what_the_hook_healed_at_last_is_not_said(cluster: FakeCluster, tmp_path: Path) -> None:
+    """The twin: a try that failed before is over."""
+    script = tmp_path / "hook"
+    script.write_text(f'#!/bin/sh\n[ "$1" = heal ] && [ ! -e {tmp_path}/again ] && exit 7\nexit 0\n')
+    script.chmod(0o700)
+    made = target(cluster, tmp_path, Hook(str(script), pause_s=0.0))
+    made.start()
+    made.inject("kill", ["v1"])
+    for _ in range(2):
+        with pytest.raises(TargetError, match="ended with 7"):
+            made.heal("kill", ["v1"])
+    (tmp_path / "again").touch()
+    made.heal("kill", ["v1"])
+    made.discard()
+
     assert is_as_before(cluster)
 
 

@@ -47,6 +47,41 @@ def test_a_process_of_an_ended_run_is_ended(tmp_path: Path, sleeper: subprocess.
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("how", ["writable by others", "a link", "another user's"])
+def test_a_ledger_of_somebody_else_is_not_believed(
+    how: str, tmp_path: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else everybody on the machine could have whoever cleans up end any process and remove folders."""
+    Ledger(tmp_path).note("processes", sleeper.pid)
+    orphaned(tmp_path)
+    (file,) = tmp_path.glob("*.json")
+    if how == "writable by others":
+        file.chmod(0o666)
+    elif how == "a link":
+        (tmp_path / "there").mkdir()
+        file.rename(tmp_path / "there" / file.name)
+        file.symlink_to(tmp_path / "there" / file.name)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: file.stat().st_uid + 1)
+
+    assert clean(print, tmp_path) == 0
+    assert sleeper.poll() is None
+    assert file.exists()
+
+
+def test_a_ledger_follows_nobodys_link_and_is_nobody_elses_to_write(tmp_path: Path) -> None:
+    """Whoever knows its name may have put something there."""
+    ledger = Ledger(tmp_path)
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    ledger._file.with_suffix(".new").symlink_to(precious)
+    ledger.note("folders", "x")
+
+    assert precious.read_text() == "mine"
+    assert ledger._file.stat().st_mode & 0o777 == 0o600
+    assert json.loads(ledger._file.read_text())["folders"] == ["x"]
+
+
 def test_what_a_run_that_goes_on_has_is_left_alone(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
     """Its owner lives."""
     ledger = Ledger(tmp_path)

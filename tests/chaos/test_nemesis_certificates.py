@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import random
 import signal
 import ssl
@@ -128,10 +129,25 @@ def test_an_authority_is_replaced_without_a_moment_in_which_nodes_disown_each_ot
     assert CertRotate().inject(scene(target, "n2"), ["n1"])["took_effect"]  # the authority's new key is in its place
 
 
+def test_what_a_node_shows_is_what_its_security_log_says(tmp_path: Path) -> None:
+    """Of its newest start; a torn line and other events say nothing, and without a log nothing is known."""
+    target = CertTarget(tmp_path)
+    files = Certificates(target)  # type: ignore[arg-type]
+    nothing = files.shown("n1")
+    target.data_dir("n1").mkdir()
+    lines = [
+        json.dumps({"event": event, "certificate": name})
+        for event, name in (("peer listener", "a"), ("peer listener", "b"), ("member certificate changed", "c"))
+    ]
+    (target.data_dir("n1") / "security.log").write_text("\n".join([*lines, '{"event":"peer li']))
+
+    assert (nothing, files.shown("n1")) == ("", "b")
+
+
 def test_a_rotation_that_shows_the_old_certificate_took_no_effect(
     target: CertTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The listener is asked, not the file."""
+    """The node is asked, not the file."""
     monkeypatch.setattr(Certificates, "shown", lambda _self, _node: "the same")
 
     assert CertRotate().inject(scene(target), ["n1"])["took_effect"] is False

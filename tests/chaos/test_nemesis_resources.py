@@ -100,6 +100,13 @@ def listener(answers: bool) -> Iterator[int]:
 
 
 # ---- descriptors
+def test_a_limit_counts_the_numbers_that_are_free() -> None:
+    """Also those between others: the lowest is given first."""
+    assert [resources.limit_for({0, 1, 2}, spare) for spare in (0, 2)] == [3, 5]
+    assert [resources.limit_for({0, 1, 2, 9}, spare) for spare in (0, 2, 7)] == [3, 5, 11]
+    assert resources.limit_for({0, 2, 50}, 0) == 1
+
+
 @pytest.mark.parametrize(("answers", "expected"), [(True, 0), (False, 5)])
 def test_connections_without_a_byte_are_counted(
     answers: bool, expected: int, monkeypatch: pytest.MonkeyPatch

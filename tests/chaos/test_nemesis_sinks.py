@@ -104,6 +104,7 @@ def sink(monkeypatch: pytest.MonkeyPatch) -> FakeSink:
     made = FakeSink()
     monkeypatch.setattr(nemeses, "RESET_S", (0.001, 0.002))
     monkeypatch.setattr(nemeses, "STOP_S", 0.01)
+    monkeypatch.setattr(nemeses, "USED_S", 0.01)
     monkeypatch.setattr(nemeses, "is_stopped", lambda _pid: made.stands)
     return made
 

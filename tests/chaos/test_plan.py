@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chaos import registry, verdict
+from chaos import campaign, registry, verdict
 from chaos.folder import RunFolder
 from chaos.plan import PlanError, Scenario, all_named, expand, named, parse
 
@@ -114,3 +114,56 @@ def test_a_folder_without_a_plan_is_no_run(tmp_path: Path) -> None:
     """Nothing is judged, and nothing is held."""
     with pytest.raises(PlanError, match=r"holds no plan\.json"):
         verdict.judge_folder(tmp_path, print)
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "said"),
+    [
+        ("", "moon", "no target is called moon; there are compose, local, netns"),
+        ('targets = ["moon"]\n', None, "no target is called moon"),
+        ("workloads = { dance = 1 }\n", "local", "no workload is called dance"),
+        ('checks = ["luck"]\n', "local", "no checker is called luck"),
+        ('[[faults]]\nnemesis = "fire"\n', "local", "no nemesis is called fire"),
+    ],
+)
+def test_a_name_that_nobody_has_is_refused_before_anything_starts(
+    tmp_path: Path, text: str, target: str | None, said: str
+) -> None:
+    """No folder is made, no cluster started, and nothing made in somebody's."""
+    scenario = parse(f'name = "x"\n{text}')
+    request = campaign.Request([scenario], target, 1, 1, None, tmp_path / "runs", "all", json=False)
+
+    with pytest.raises(registry.UnknownNameError, match=said):
+        campaign.run_all(request)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["two words", "a/b", "../x", "", ".x", "ä"])
+def test_a_scenarios_name_is_good_for_folders_and_mounts(name: str) -> None:
+    """It becomes part of both."""
+    with pytest.raises(PlanError, match="name"):
+        parse(f'name = "{name}"')
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("workloads = { register = 0 }\n", "share"),
+        ("workloads = { register = -1, set = 2 }\n", "share"),
+        ('end = "core"\nat_once = 2\n', "one fault at a time"),
+        ('[[faults]]\nnemesis = "kill"\ntimes = 0\n', "at least once"),
+        ('[[faults]]\nnemesis = "kill"\ntimes = -1\n', "at least once"),
+    ],
+)
+def test_a_scenario_in_which_nothing_would_happen_is_refused(text: str, why: str) -> None:
+    """It would be green."""
+    with pytest.raises(PlanError, match=why):
+        parse(f'name = "x"\n{text}')
+
+
+@pytest.mark.parametrize("times", [0, -1])
+def test_a_fault_comes_at_least_once(times: int) -> None:
+    """Whoever asks for it no time asks for another scenario."""
+    with pytest.raises(PlanError, match="at least once"):
+        expand(named("smoke"), 1, times=times)
+    assert len(expand(named("smoke"), 1, times=1).steps) == 2

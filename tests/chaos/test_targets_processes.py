@@ -109,6 +109,23 @@ def test_a_stopped_node_can_be_seen_to_stand_still(tmp_path: Path) -> None:
     target.discard()
 
 
+def test_a_node_that_ended_by_itself_has_its_code_at_the_end(tmp_path: Path) -> None:
+    """Else one that crashed while nobody looked would count as not started; one that was killed was killed."""
+    target = LocalTarget(tmp_path, TargetSettings())
+    crashed = target.members["n1"] = node_of(tmp_path, "raise SystemExit(7)")
+    killed = target.members["n2"] = node_of(tmp_path, "import sys; sys.stdin.read(); import time\ntime.sleep(600)")
+    never = target.members["n3"] = node_of(tmp_path, "")
+    crashed.start()
+    killed.start()
+    wait_until(lambda: not crashed.alive, "it has crashed")
+    assert killed.ended_by_itself is None
+    target.kill("n2")
+
+    assert target.stop() == {"n1": 7, "n2": None, "n3": None}
+    assert never.ended_by_itself is None
+    target.discard()
+
+
 def test_discard_ends_what_stop_left(tmp_path: Path) -> None:
     """A stop that failed half-way leaves no process behind."""
     target = LocalTarget(tmp_path, TargetSettings())

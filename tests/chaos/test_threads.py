@@ -12,7 +12,7 @@ import pytest
 from chaos.history import Recorder
 from chaos.plan import expand, parse
 from chaos.schedule import Schedule
-from chaos.threads import whole
+from chaos.threads import together, whole
 from tests.chaos.test_schedule import FakeWatch
 from tests.chaos.world import FakeTarget
 
@@ -90,3 +90,54 @@ async def test_a_fault_that_is_being_injected_is_healed_afterwards() -> None:
     schedule.heal_now()
 
     assert nemesis.said == ["injected", "healed"]
+
+
+async def test_of_two_lanes_both_have_ended_before_anything_is_healed() -> None:
+    """S1: the one that waits for its time is cancelled at once, the one that injects is waited for."""
+    nemesis = Slow()
+    text = '[[faults]]\nnemesis = "slow"\nselect = "none"\n'
+    plan = expand(parse(f'name = "s"\nat_once = 2\norder = "given"\n{text}quiet_s = 0\n{text}quiet_s = 60\n'), 1)
+    schedule = Schedule(plan, FakeTarget(), {"slow": nemesis}, FakeWatch(), Recorder(io.StringIO()))
+    running = asyncio.create_task(schedule.run())
+    await asyncio.to_thread(nemesis.began.wait, 10)
+    running.cancel()
+    asyncio.get_running_loop().call_later(0.05, nemesis.go.set)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    schedule.heal_now()
+
+    assert nemesis.said == ["injected", "healed"]
+
+
+async def test_one_that_raises_ends_the_others_first() -> None:
+    """Nothing goes on behind the back of who hears of it."""
+    ended: list[str] = []
+
+    async def long() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            ended.append("long")
+
+    async def bad() -> None:
+        await asyncio.sleep(0)
+        raise OSError("bad")
+
+    async with asyncio.timeout(10):
+        with pytest.raises(OSError, match="bad"):
+            await together(long(), bad(), long())
+    assert ended == ["long", "long"]
+
+
+async def test_nothing_together_is_done() -> None:
+    """And all of it waits for the slowest."""
+    await together()
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        await asyncio.sleep(number / 1000)
+        done.append(number)
+
+    await together(work(5), work(0))
+    assert done == [0, 5]
