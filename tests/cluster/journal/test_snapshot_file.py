@@ -367,6 +367,6 @@ def test_what_the_system_says_of_a_full_disk_is_one_error(
     for name in ("open", "mkdir", "posix_fallocate"):
         monkeypatch.setattr(os, name, refuse)
     for act in (lambda: disk.open("new", create=True), lambda: disk.make_folder("new"), lambda: file.allocate(10)):
-        with pytest.raises(OSError, match="no space|as the system") as said:
+        with pytest.raises(OSError, match=r"no space|as the system") as said:
             act()
         assert isinstance(said.value, NoSpaceError) is full
