@@ -154,10 +154,13 @@ class Schedule:
             await self.heal(number, is_last=True)
 
     def heal_now(self) -> None:
-        """The last resort, blocking: everything that is held is healed, errors are swallowed."""
-        for step, scene, _, _ in self._held.values():
+        """The last resort, blocking: everything that is held is healed, errors are swallowed.
+
+        Of a core, whose history has no second line, what was counted until now is among `effects`.
+        """
+        for number, (step, scene, _, _) in self._held.items():
             try:
-                self._nemeses[step.nemesis].heal(scene)
+                self.effects.get(str(number), {}).update(self._nemeses[step.nemesis].heal(scene))
             except Exception as error:  # noqa: BLE001 - what follows must still happen
                 self.skipped[f"heal {step.nemesis}"] = f"{type(error).__name__}: {error}"
         self._held.clear()

@@ -145,6 +145,7 @@ def test_a_core_heals_and_the_others_stay_broken() -> None:
     assert nemesis.said.count("heal") == 1
     schedule.heal_now()
     assert nemesis.said.count("heal") == 2  # at the end of the run nothing is left
+    assert schedule.effects == {"1": {"took_effect": True, "undone": 1}}  # and what was counted is known
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,9 @@ def test_what_became_of_it_is_said(api: Any, run: Any, tmp_path: Path, answer: A
     assert restored(run, tmp_path).exit_code == code
 
 
-@pytest.mark.parametrize("data", [b"", b"text", WHOLE[:-30], archive("meta.json")])
+@pytest.mark.parametrize(
+    "data", [b"", b"text", WHOLE[:-30], archive("meta.json")], ids=["nothing", "text", "cut short", "a part"]
+)
 def test_what_is_no_whole_snapshot_is_not_sent(api: Any, run: Any, tmp_path: Path, data: bytes) -> None:
     """Nor is a file that is not there."""
     assert restored(run, tmp_path, data=data).exit_code == 1
