@@ -110,8 +110,10 @@ class NodeDisk(LoopDisk):
         return False
 
     def make_room(self) -> None:
-        """What `fill` took is free again."""
+        """What `fill` took is free again, and stays so when the disk loses power."""
         (self.root / "filler").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it may have failed meanwhile
+            sync(self.root)
 
     # ---- standing still
     def freeze(self) -> None:
