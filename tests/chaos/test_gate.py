@@ -98,6 +98,30 @@ def test_runs_are_told_by_what_did_not_hold(tmp_path: Path) -> None:
     assert outcome.told == "s, seed 4: live violated: a gap"
 
 
+SPOILT = """
+import json, pathlib, sys
+seed, folder = int(sys.argv[sys.argv.index("--seed") + 1]), pathlib.Path(ROOT)
+folder.mkdir(exist_ok=True)
+bad = seed == 4
+verdicts = [{"checker": CHECKER, "valid": "violated" if bad else "held", "summary": "so"}]
+(folder / "results.json").write_text(json.dumps({"verdicts": verdicts}))
+print(json.dumps({"scenario": "s", "seed": seed, "target": "local", "code": int(bad), "why": "", "folder": str(folder)}))
+sys.exit(bad)
+"""
+
+
+@pytest.mark.parametrize(("checker", "code", "seed"), [("live", 0, 5), ("recover", 0, 5), ("witness", 1, 4)])
+def test_what_did_not_hold_for_its_time_alone_is_run_once_more(
+    tmp_path: Path, checker: str, code: int, seed: int
+) -> None:
+    """With another seed: a busy machine is no violation twice. What is no matter of time is never asked again."""
+    program = SPOILT.replace("ROOT", repr(str(tmp_path / "run"))).replace("CHECKER", repr(checker))
+    outcome = perform(Step("one", ("-c", program, "--seed", "4"), 30), tmp_path / "log")
+
+    assert outcome.code == code
+    assert outcome.told.startswith(f"s, seed {seed}: ")
+
+
 SIMULATED = """
 import json, sys
 at = int(sys.argv[sys.argv.index("--first") + 1])
