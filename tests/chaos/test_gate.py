@@ -105,7 +105,8 @@ folder.mkdir(exist_ok=True)
 bad = seed == 4
 verdicts = [{"checker": CHECKER, "valid": "violated" if bad else "held", "summary": "so"}]
 (folder / "results.json").write_text(json.dumps({"verdicts": verdicts}))
-print(json.dumps({"scenario": "s", "seed": seed, "target": "local", "code": int(bad), "why": "", "folder": str(folder)}))
+said = {"scenario": "s", "seed": seed, "target": "local", "code": int(bad), "why": "", "folder": str(folder)}
+print(json.dumps(said))
 sys.exit(bad)
 """
 
