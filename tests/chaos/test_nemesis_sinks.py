@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+HEAVY = "STRONGROOM_HEAVY"
+
+
+def why_no_s3() -> str:
+    """It takes half a minute to start twice: the scenario backups-s3 does so, too."""
+    return why_no_seaweed() or ("" if os.environ.get(HEAVY) else f"only with {HEAVY}=1")
+
+
 KINDS = [
     pytest.param("postgres", marks=pytest.mark.skipif(bool(why_no_postgres()), reason=why_no_postgres())),
-    pytest.param("s3", marks=pytest.mark.skipif(bool(why_no_seaweed()), reason=why_no_seaweed())),
+    pytest.param("s3", marks=pytest.mark.skipif(bool(why_no_s3()), reason=why_no_s3())),
 ]
 
 
