@@ -126,14 +126,14 @@ def compare_and_set_compares_nothing() -> None:
 
 def followers_skip_a_change() -> None:
     """One in a hundred entries is not installed, on one node alone."""
-    import os
+    import sys
 
     from cluster.state.machine import State
 
     real, now_and_then = State.apply, _every(100)
 
     def apply(self: Any, index: int, term: int, transaction: Any) -> Any:
-        if now_and_then() and os.getpid() % 3 == 0:
+        if now_and_then() and any("/n2/" in word for word in sys.argv):
             transaction = type(transaction)(transaction.term, transaction.sequence, transaction.time_ns, [], [], [])
         return real(self, index, term, transaction)
 
