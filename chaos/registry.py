@@ -63,6 +63,7 @@ NEMESES: Final = {
 }
 WORKLOADS: Final = {
     "append": ("chaos.workload.appends", "Appends"),
+    "leases": ("chaos.workload.leases", "Leases"),
     "mixed": ("chaos.workload.mixed", "Mixed"),
     "once": ("chaos.workload.once", "Once"),
     "policies": ("chaos.workload.policies", "Policies"),
