@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from node.policy import Acl, Identity, Rules, parse_policy
@@ -43,6 +43,7 @@ _PATHS = st.builds(
 
 
 @settings(max_examples=300, deadline=None)
+@example([""], [""])
 @given(st.lists(_PATTERNS, max_size=25, unique=True), st.lists(_PATHS, min_size=1, max_size=12))
 def test_the_tree_finds_what_the_lists_found(patterns: list[str], paths: list[str]) -> None:
     """For requests, for listings in both spellings, and for the question what one is capable of."""
@@ -55,8 +56,9 @@ def test_the_tree_finds_what_the_lists_found(patterns: list[str], paths: list[st
         for operation in ("list", "scan"):
             assert listed.find_listed(slashed) == counted(compiled, operation, path)
         plain, listing = listed.find(path), listed.find_listed(slashed)
-        listing = listing if listed.find_listed(path) else None
-        words = [*(["list"] if listing else []), *(["read"] if plain else []), *(["scan"] if listing else [])]
+        listing = listing if listed.find_listed(path) is not None else None
+        granted = {"list": listing, "read": plain, "scan": listing}
+        words = [word for word, pattern in granted.items() if pattern is not None]  # "" is a pattern, too
         assert compiled.capabilities(path) == ([*words, "sudo"] if words else ["deny"])
 
 
