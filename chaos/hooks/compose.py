@@ -13,12 +13,14 @@ import json
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from chaos.targets import docker
 from chaos.targets.base import TargetError
 from chaos.targets.docker import END_S
+from chaos.targets.keys import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -103,7 +105,7 @@ class Project:
         for node in order:
             one = self.container(node)
             docker.docker("restart", "-t", str(END_S), one)
-            docker.wait_for(lambda one=one: _is_healthy(one), f"{node} is healthy", HEALTHY_S)  # type: ignore[misc]
+            wait_until(partial(_is_healthy, one), f"{node} is healthy", HEALTHY_S, docker.LOOK_S)
         return {"restarted": len(order), "took_effect": bool(order)}
 
 

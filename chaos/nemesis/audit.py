@@ -11,6 +11,7 @@ import resource
 import signal
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from chaos.api import Admin
@@ -135,10 +136,7 @@ class AuditBlocked:
         while off:
             name = f"file-{tag}-{len(off)}"
             options = {"file_path": f"audit-{tag}-{len(off)}.log"}
-            wait_until(
-                lambda name=name, options=options: self._is_on(admin, name, options),  # type: ignore[misc]
-                "a file device is on again",
-            )
+            wait_until(partial(self._is_on, admin, name, options), "a file device is on again")
             off.pop()
         wait_until(lambda: admin.ask("DELETE", f"sys/audit/socket-{tag}").status == 204, "the socket device is off")
         collector.close()

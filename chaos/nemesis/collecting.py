@@ -92,8 +92,13 @@ class Collector:
                 self._connections.append(_Connection(sock, self._owner(pid)))
             return
         try:
-            while data := one.sock.recv(PIECE_BYTES):
+            while one.node not in self._deaf:  # asked for each piece: who writes fast is never read empty
+                data = one.sock.recv(PIECE_BYTES)
+                if not data:
+                    break
                 self._keep(one, data)
+            else:
+                return
         except BlockingIOError:
             return
         except OSError:

@@ -7,6 +7,7 @@ more: the product must neither go on nor try to sync again, and comes back when 
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from chaos.api import Admin
@@ -93,6 +94,10 @@ class Full:
         return {"refilled_bytes": scene.notes.get("refilled", 0), "noticed": scene.notes["noticed"]}
 
 
+def _has_ended(target: Target, node: str) -> bool:
+    return not target.pids(node)
+
+
 def says_full(target: Target, node: str) -> bool:
     """The node says that its disk is full."""
     try:
@@ -165,7 +170,7 @@ class Error:
             if not target.disk(node).fails:
                 continue
             try:
-                wait_until(lambda node=node: not target.pids(node), f"{node} ends without its disk", END_S)  # type: ignore[misc]
+                wait_until(partial(_has_ended, target, node), f"{node} ends without its disk", END_S)
             except TargetError:
                 went_on.append(node)
         powered_on(scene)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from chaos.api import Admin
@@ -137,7 +138,7 @@ class Rolling:
         for node in order:
             codes[node] = scene.target.terminate(node)
             scene.target.revive(node)
-            wait_until(lambda node=node: _serves(scene.target, node), f"{node} serves again")  # type: ignore[misc]
+            wait_until(partial(_serves, scene.target, node), f"{node} serves again")
         return {"took_effect": len(codes) == len(order), "codes": codes}
 
     def heal(self, scene: Scene) -> dict[str, Any]:

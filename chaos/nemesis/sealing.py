@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from chaos.api import Admin
@@ -40,7 +41,7 @@ class Seal:
             admin = Admin({node: target.url(node)}, target.token, target.ca_file)
             reply = admin.ask("PUT", "sys/seal", timeout_s=10.0)
             if reply.status == NO_CONTENT:
-                wait_until(lambda admin=admin: _sealed(admin), f"{node} is sealed", SEALED_S)  # type: ignore[misc]
+                wait_until(partial(_sealed, admin), f"{node} is sealed", SEALED_S)
                 sealed += 1
         return {"took_effect": sealed > 0, "sealed": sealed}
 

@@ -99,7 +99,8 @@ class ComposeTarget:
         self._compose("up", "-d", timeout_s=UP_S)
         self._containers = {node: docker.container(self.project, node) for node in self.nodes}
         init = docker.container(self.project, "init")
-        docker.wait_for(lambda: docker.state(init)["Status"] == "exited", "the cluster is initialised", INIT_S)
+        what = "the cluster is initialised"
+        keys.wait_until(lambda: docker.state(init)["Status"] == "exited", what, INIT_S, docker.LOOK_S)
         said = json.loads(self._operators("init.json"))
         self.token = said["root_token"]
         self.shares = list(said.get("recovery_keys_base64") or said.get("keys_base64") or ())

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from .base import TargetError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 COMMAND_S: Final = 120.0
 END_S: Final = 40  # for a container that is asked to end
@@ -86,15 +82,6 @@ def networks_of(said: dict[str, Any]) -> dict[str, str]:
     """The same, of what the daemon said of a container."""
     found: dict[str, dict[str, Any]] = said["NetworkSettings"]["Networks"]
     return {network: str(of.get("IPAddress") or "") for network, of in found.items()}
-
-
-def wait_for(holds: Callable[[], bool], what: str, timeout_s: float) -> None:
-    """It holds. Raises TargetError if it does not within that time."""
-    end_s = time.monotonic() + timeout_s
-    while not holds():
-        if time.monotonic() > end_s:
-            raise TargetError(f"not within {timeout_s:g} s: {what}")
-        time.sleep(LOOK_S)
 
 
 def remove_project(project: str) -> None:

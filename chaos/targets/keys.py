@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from chaos.api import Admin
@@ -19,7 +20,7 @@ INIT_SECRET: Final = "init-secret"  # noqa: S105 - a file, in a data folder, unt
 T = TypeVar("T")
 
 
-def wait_until(check: Callable[[], T], what: str, timeout_s: float = START_S) -> T:
+def wait_until(check: Callable[[], T], what: str, timeout_s: float = START_S, poll_s: float = POLL_S) -> T:
     """The first true answer of `check`; an OSError in it counts as false. Raises TargetError."""
     end_s = time.monotonic() + timeout_s
     while True:
@@ -31,7 +32,7 @@ def wait_until(check: Callable[[], T], what: str, timeout_s: float = START_S) ->
             return found
         if time.monotonic() > end_s:
             raise TargetError(f"not within {timeout_s:g} s: {what}")
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 def initialise(
@@ -86,7 +87,7 @@ def ready(admin: Admin, node: str) -> bool:
 def furnish(admin: Admin, nodes: Sequence[str], audit_devices: int) -> None:
     """All serve; KV v2 is at secret/, and the audit devices are on: audit1.log, audit2.log … in each node's folder."""
     for node in nodes:
-        wait_until(lambda node=node: ready(admin, node), f"{node} serves")  # type: ignore[misc]
+        wait_until(partial(ready, admin, node), f"{node} serves")
 
     def mounted() -> bool:
         reply = admin.ask("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
