@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from .check.bands import bands, breaks_quorum, end_of_load_ns, is_healed
-from .check.live import gaps
-from .check.words import is_read, is_write, quantile
+from .check.live import gaps, read_gaps
+from .check.words import is_write, quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -98,10 +98,7 @@ def measured(run: RunFolder) -> Iterator[tuple[str, str, float]]:
     found = list(bands(run))
     end_ns = end_of_load_ns(run)
     writes = gaps(run.events, is_write, end_ns)
-    reads = {
-        node: gaps(run.events, lambda event, node=node: is_read(event) and event.node == node, end_ns)  # type: ignore[misc]
-        for node in run.nodes
-    }
+    reads = {node: read_gaps(run.events, node, end_ns) for node in run.nodes}
     for band in found:
         if (longest := _longest(band, writes)) is not None:
             yield band.label, "write_gap_s", longest

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from .plan import Step
     from .targets.given import Access
-
 
 T = TypeVar("T")
 
@@ -50,9 +50,9 @@ def shrink(run: Path, root: Path, tries: int, access: Access, say: Callable[[str
         return 2
     last: list[Path] = [run]
 
-    def fails(steps: Sequence[object]) -> bool:
+    def fails(steps: Sequence[Step]) -> bool:
         for _ in range(tries):
-            smaller = replace(plan, steps=tuple(steps))  # type: ignore[arg-type]
+            smaller = replace(plan, steps=tuple(steps))
             folder = new_folder(smaller, root)
             given = opened(plan.target, folder.resolve(), access) if is_urls(plan.target) else None
             execute(smaller, folder, given, say=lambda _line: None)

@@ -155,12 +155,17 @@ def _judge_writes(
             _note(band, "acknowledged writes", inside, seen, worst, lambda gap: _allowed_s(run, found, gap))
 
 
+def read_gaps(events: Iterable[Event], node: str, end_ns: float) -> list[Gap]:
+    """`gaps` between answered reads of one node."""
+    return gaps(events, lambda event: is_read(event) and event.node == node, end_ns)
+
+
 def _judge_reads(
     run: RunFolder, found: Sequence[Band], end_ns: float, seen: Findings, worst: dict[str, list[float]]
 ) -> None:
     """Of each node, in the bands of faults that do not disturb it."""
     for node in run.nodes:
-        reads = gaps(run.events, lambda event, node=node: is_read(event) and event.node == node, end_ns)  # type: ignore[misc]
+        reads = read_gaps(run.events, node, end_ns)
         for band in found:
             until_ns = band.fault.ended_ns + AFTER_NS
             around = [other.fault for other in found if other.overlaps(band.fault.began_ns, until_ns)]

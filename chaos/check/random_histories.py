@@ -16,6 +16,8 @@ from chaos.history import Operation
 if TYPE_CHECKING:
     import random
 
+    from chaos.history import Outcome
+
 BUGS: Final = ("", "stale", "lost", "refused", "twice", "early")
 NANOSECONDS: Final = 1_000_000_000
 
@@ -107,7 +109,8 @@ def _completed(
 ) -> Operation:
     """The operation with its answer; its effect is in the register."""
     hit = rng.random() < shape.bug_share
-    result, version, outcome = None, None, "ok"
+    result, version = None, None
+    outcome: Outcome = "ok"
     more: dict[str, Any] = {}
     if crashes and rng.random() < 0.5:
         return operation
@@ -130,6 +133,6 @@ def _completed(
         version, result = register.older[-1]
     returned = int(end * NANOSECONDS)
     return Operation(
-        operation.process, operation.f, "k", operation.argument, result, outcome,  # type: ignore[arg-type]
+        operation.process, operation.f, "k", operation.argument, result, outcome,
         int(called * NANOSECONDS), returned, "n1", version, None, "", more, operation.index,
     )  # fmt: skip

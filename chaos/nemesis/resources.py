@@ -83,13 +83,13 @@ def unanswered(host: str, port: int, count: int) -> int:
             with contextlib.suppress(OSError):
                 sock.connect((host, port))
                 sock.sendall(HEALTH)
-                selector.register(sock, selectors.EVENT_READ)
+                selector.register(sock, selectors.EVENT_READ, sock)
         answered = 0
         while ready := selector.select(ANSWER_S):
             for key, _ in ready:
                 selector.unregister(key.fileobj)
                 with contextlib.suppress(OSError):
-                    answered += bool(key.fileobj.recv(1))  # type: ignore[union-attr] # a socket was registered
+                    answered += bool(key.data.recv(1))
         return count - answered
 
 
