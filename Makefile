@@ -60,7 +60,7 @@ compose-test: setup
 chaos: setup
 	@$(BIN)/python -m chaos.gate $(ARGS)
 
-# Every scenario on every target, again and again, with distributions of gaps.
+# Seeds, power cuts, every scenario on every target of processes, mutants, again and again, with distributions of gaps.
 chaos-night: setup
 	@$(BIN)/python -m chaos.gate --night --minutes $(or $(MINUTES),60) $(ARGS)
 
