@@ -222,7 +222,7 @@ class Flow:
             except StrongroomError as error:
                 failure, refusal = error, failed(error)
         if self._audit.enabled and not await self._audit.response(request, judged, answer, refusal):
-            raise AuditFailedError(unknown=isinstance(failure, UnknownOutcomeError))
+            raise AuditFailedError(unknown=_is_open(failure, refusal))
         if failure is not None:
             raise failure
         if refusal is not None:
@@ -247,7 +247,7 @@ class Flow:
         except StrongroomError as error:
             failure, refusal = error, failed(error)
         if self._audit.enabled and not await self._audit.response(request, None, answer, refusal):
-            raise AuditFailedError(unknown=isinstance(failure, UnknownOutcomeError))
+            raise AuditFailedError(unknown=_is_open(failure, refusal))
         if failure is not None:
             raise failure
         if refusal is not None:
@@ -375,3 +375,8 @@ async def _run(action: Callable[[], Awaitable[None]]) -> None:
 
 
 __all__ = ["Flow"]
+
+
+def _is_open(failure: StrongroomError | None, refusal: Refusal | None) -> bool:
+    """Nobody knows what became of what was done, whichever way that was said."""
+    return isinstance(failure, UnknownOutcomeError) or (refusal is not None and refusal.applied == "unknown")

@@ -120,6 +120,8 @@ class PuttingBack:
         member = self._member
         keyring = member.running.sealer.keyring
         through = ReadThrough(arrived, keyring, member.random)
+        own = keyring.copy()  # so that what is derived for the snapshot's values can be forgotten (the node's stays)
+        then: Sealer | None = None
         try:
             self._check_memory(sum(place.size for place in arrived.archive.places))
             contents = await self._verified(through, force=force)
@@ -128,7 +130,7 @@ class PuttingBack:
             )
             if member.values is None:
                 raise SealedError
-            then = Sealer(keyring, member.random, contents.generation)
+            then = Sealer(own, member.random, contents.generation)
             for key, record in contents.kept[Table.SALT].items():
                 salt = records.readable(records.Salt, record) or records.Salt()  # refused below
                 then.learn_salt(int.from_bytes(key, "big"), salt.key_term, salt.salt)
@@ -136,6 +138,9 @@ class PuttingBack:
             return await self._written(through, contents)
         finally:
             through.wipe()
+            own.wipe()
+            if then is not None:
+                then.wipe()
             self._held -= {one.target for one in self._plan.putting}
             if self._changed in self._state.listeners:
                 self._state.listeners.remove(self._changed)

@@ -212,6 +212,27 @@ async def test_new_shares_are_told_though_nobody_knows_whether_they_are_in_force
         await site.settled()
 
 
+async def test_an_unknown_rekey_whose_record_fails_is_still_said_to_be_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the record no share leaves; but whoever asked must know that the old ones may be worthless."""
+    async with running(tmp_path, audited=True) as site:
+        nonce = fields(await site.must("PUT", f"{ROTATE}/init", WISH))["nonce"]
+        node = site.leader.node
+
+        async def unknown(_decide: Any) -> Any:
+            raise UnknownOutcomeError("nobody knows")
+
+        async def fails(*_: Any) -> bool:
+            return False
+
+        monkeypatch.setattr(node.member, "write", unknown)
+        monkeypatch.setattr(node.flow._audit, "response", fails)
+        reply = await site.ask("PUT", f"{ROTATE}/update", {"key": site.shares[0], "nonce": nonce})
+
+        assert (reply.status, reply.json.get("applied"), "data" in reply.json) == (500, "unknown", False)
+
+
 async def test_a_seal_lets_new_shares_leave_first(tmp_path: Path) -> None:
     """It comes while a rekey is being applied: the answer is audited and told, then the node is sealed."""
     async with running(tmp_path, audited=True) as site:
