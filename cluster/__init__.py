@@ -107,7 +107,7 @@ from .state.records import (
     Version,
     WriteId,
 )
-from .state.tables import EVERYTHING, QUIET, Table, version_key
+from .state.tables import EVERYTHING, MOUNT_UUID_BYTES, QUIET, VERSION_BYTES, Table, version_key
 from .state.transaction import Draft, Transaction
 from .state.view import View, look
 from .values import ValueSealing
@@ -116,9 +116,11 @@ __all__ = [
     "BATCH_TOKENS_VOID",
     "EVERYTHING",
     "HELD_DEVICES",
+    "MOUNT_UUID_BYTES",
     "NO_HASH",
     "QUIET",
     "RESTORED",
+    "VERSION_BYTES",
     "Accessor",
     "Alias",
     "AlreadyInitialisedError",

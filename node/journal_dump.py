@@ -12,6 +12,8 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster import (
+    MOUNT_UUID_BYTES,
+    VERSION_BYTES,
     Inspection,
     Mount,
     NotInitialisedError,
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from .restore.keys import Keys
 
 FORMAT: Final = 1
-UUID_BYTES: Final = 16
-NUMBER_BYTES: Final = 4
 OF_MOUNTS: Final = frozenset({Table.SECRET, Table.VERSION, Table.ENTRY})
 TABLES: Final = {int(table): table.name.lower().replace("_", "-") for table in Table}
 
@@ -96,10 +96,10 @@ class Namer:
         return found
 
     def _path(self, table: int, key: bytes) -> dict[str, Any]:
-        mount, rest = key[:UUID_BYTES], key[UUID_BYTES:]
+        mount, rest = key[:MOUNT_UUID_BYTES], key[MOUNT_UUID_BYTES:]
         version: dict[str, Any] = {}
         if table == Table.VERSION:
-            rest, number = rest[:-NUMBER_BYTES], rest[-NUMBER_BYTES:]
+            rest, number = rest[:-VERSION_BYTES], rest[-VERSION_BYTES:]
             version["version"] = int.from_bytes(number)
         elif table == Table.ENTRY:
             rest = b""  # names of engines' own, some of them made from tokens

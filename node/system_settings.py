@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cluster import Mount, Table, View, look
+from cluster import MOUNT_UUID_BYTES, Mount, Table, View, look
 
 from .engines.base import Caller, Context
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from cluster import ValueSealing
 
 SYSTEM = "sys/"
-UUID_BYTES = 16
 
 
 def system_context(view: View, sealing: ValueSealing) -> Context | None:
@@ -35,7 +34,7 @@ def stores_under(transaction: Any, name: str) -> bool:
     """
     start = name.encode()
     return any(
-        table == Table.ENTRY and key.startswith(start, UUID_BYTES)
+        table == Table.ENTRY and key.startswith(start, MOUNT_UUID_BYTES)
         for table, key, *_ in (*transaction.puts, *transaction.drops)
     )
 

@@ -19,14 +19,15 @@ import msgspec
 from cluster import Draft, Table, Token
 
 from ..engines.base import Context, Plan
-from ..engines.entries import Found, drop, find, names, put
-from ..engines.fields import FieldError, parameters, refusal_of, to_int
+from ..engines.entries import Found, drop, find, put
+from ..engines.fields import FieldError, parameters, refusal_of
 from ..engines.system.routes import Route, Router
 from ..policy import builtin
 from ..request import Answer, Operation, RawRequest, Refusal, StaleLabour
 from . import networks, passwords, token_params
 from .login import Login, issue
 from .passwords import Hashed, Proof
+from .role_paths import PAGE, listed
 from .token_params import TokenParams
 from .typed_fields import to_text
 
@@ -87,7 +88,7 @@ class UserpassEngine(Router):
             Route(
                 "users/?",
                 reads={Operation.LIST: read_list},
-                fields=frozenset({"after", "limit"}),
+                fields=PAGE,
                 help="Lists the users of the mount.",
             ),
             Route(
@@ -180,12 +181,7 @@ def renewal_params(context: Context, record: Token) -> TokenParams:
 # ---- users
 def read_list(context: Context, request: RawRequest, _captures: Captures) -> Answer:
     """The names; 404 without one."""
-    given = parameters(request)
-    after, limit = to_text("after", given.get("after")), max(to_int("limit", given.get("limit")), 0)
-    found = names(context, _FOLDER, after=after, limit=limit)
-    if not found:
-        raise Refusal(404)
-    return Answer(data={"keys": found})
+    return listed(context, request, _FOLDER)
 
 
 def read_user(context: Context, _request: RawRequest, captures: Captures) -> Answer:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster import Mount, Table, records
+from cluster import MOUNT_UUID_BYTES, Mount, Table, records
 
 from ..engines.system.mount_table import AUTH
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cluster import State
 
 NAMES_SHOWN = 10
-UUID_BYTES = 16
 NAMED = {Table.POLICY: "policies", Table.MOUNT: "auth methods", Table.AUDIT_DEVICE: "audit devices"}
 COUNTED = {Table.IDENTITY: "identities, groups and their names"}
 
@@ -46,8 +45,8 @@ class Differences:
                 self._changed[named].add(key)
         elif table in COUNTED and _differs(state, table, key, record):
             self._count(COUNTED[Table(table)])
-        elif table == Table.ENTRY and key[:UUID_BYTES] in self._stores and _differs(state, table, key, record):
-            self._count(f"what {self._stores[key[:UUID_BYTES]]} stores")
+        elif table == Table.ENTRY and key[:MOUNT_UUID_BYTES] in self._stores and _differs(state, table, key, record):
+            self._count(f"what {self._stores[key[:MOUNT_UUID_BYTES]]} stores")
 
     def _count(self, what: str) -> None:
         self._counts[what] = self._counts.get(what, 0) + 1

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from cluster import DamagedError, Table
+from cluster import MOUNT_UUID_BYTES, DamagedError, Table
 
 from ..engines.pki.authority import CERTIFICATES, CRL, ENDS, LEASED, REVOKED
 from ..engines.transit.keys import FOLDER, Key, version_name
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from .plan import Putting
 
 NAMES_PER_LOOK = 500
-UUID_BYTES = 16
 _VERSIONS = version_name("", 0).partition("/")[0] + "/"
 _key = msgspec.msgpack.Decoder(Key).decode
 _version = msgspec.msgpack.Decoder(Version).decode
@@ -116,7 +115,7 @@ class PkiMerger(Both):
     def meet(self, view: View, source: bytes, record: bytes) -> bool:
         """See Merger."""
         del record
-        name = source[UUID_BYTES:].decode()
+        name = source[MOUNT_UUID_BYTES:].decode()
         return not self._is_unit(name) or view.get(Table.ENTRY, self._twin + name.encode()) is None
 
     def units(self, view: View) -> Iterator[str]:
@@ -130,7 +129,7 @@ class PkiMerger(Both):
 
     def note(self, key: bytes) -> None:
         """See Merger."""
-        name = key[UUID_BYTES:].decode()
+        name = key[MOUNT_UUID_BYTES:].decode()
         if self._is_unit(name):
             self.dirty.add(name)
 
@@ -165,7 +164,7 @@ class TransitMerger(Both):
     def meet(self, view: View, source: bytes, record: bytes) -> bool:
         """See Merger."""
         del view
-        name = source[UUID_BYTES:].decode()
+        name = source[MOUNT_UUID_BYTES:].decode()
         unit = self._unit(name)
         if unit is None:
             return True
@@ -181,7 +180,7 @@ class TransitMerger(Both):
 
     def note(self, key: bytes) -> None:
         """See Merger."""
-        unit = self._unit(key[UUID_BYTES:].decode())
+        unit = self._unit(key[MOUNT_UUID_BYTES:].decode())
         if unit is not None and (unit in self._then or unit == KEYS_CONFIG):
             self.dirty.add(unit)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from cluster import DamagedError, Draft, Entry, Table, Version, records
+from cluster import VERSION_BYTES, DamagedError, Draft, Entry, Table, Version, records
 
 from ..engines.entries import FIELD as ENTRY_FIELD
 from ..engines.kv_values import FIELD as VERSION_FIELD
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from cluster import ValueSealing, View
 
-NUMBER_BYTES = 4  # of a version, at the end of its key
 NONCE_BYTES = 12
 RID_BYTES = 8
 
@@ -107,14 +106,14 @@ class Mover:
             raise DamagedError("a version of the snapshot does not decode")
         record = what.record
         if version.box:  # of one that was destroyed there is nothing to seal
-            number = what.source[-NUMBER_BYTES:]
+            number = what.source[-VERSION_BYTES:]
             record_id = what.rid + number
             plaintext = self._open_then(
-                version.salt_id, version.box, table=Table.VERSION, key=what.source[:-NUMBER_BYTES],
+                version.salt_id, version.box, table=Table.VERSION, key=what.source[:-VERSION_BYTES],
                 field=VERSION_FIELD, record_id=record_id,
             )  # fmt: skip
             salt_id, box = self._sealing.seal(
-                view, draft, plaintext, table=Table.VERSION, key=what.target[:-NUMBER_BYTES], field=VERSION_FIELD,
+                view, draft, plaintext, table=Table.VERSION, key=what.target[:-VERSION_BYTES], field=VERSION_FIELD,
                 record_id=record_id, nonce=self._random(NONCE_BYTES),
             )  # fmt: skip
             record = records.change(Version, record, salt_id=salt_id, box=box)

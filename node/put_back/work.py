@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster import (
     EVERYTHING,
+    MOUNT_UUID_BYTES,
+    VERSION_BYTES,
     DamagedError,
     Draft,
     Fact,
@@ -54,7 +56,6 @@ log = logging.getLogger("strongroom.backup")
 KEPT = (Table.MOUNT, Table.SALT, Table.CONFIG)
 FACT = b"put-back"
 """Key in FACT: which snapshot was put back last, and when."""
-UUID_BYTES, NUMBER_BYTES = 16, 4
 BATCH_RECORDS = 128
 BATCH_BYTES = 256 << 10
 PAUSE_S = 0.004
@@ -203,11 +204,11 @@ class PuttingBack:
             for number, (table, key, record) in enumerate(part):
                 if number % TURN_RECORDS == 0:
                     await asyncio.sleep(0)
-                putting = self._by_source.get(key[:UUID_BYTES]) if table in _CONTENTS else None
+                putting = self._by_source.get(key[:MOUNT_UUID_BYTES]) if table in _CONTENTS else None
                 if putting is None:
                     differences.meet(self._state, table, key, record)
                     continue
-                target = putting.target + key[UUID_BYTES:]
+                target = putting.target + key[MOUNT_UUID_BYTES:]
                 if table == Table.SECRET:
                     known = records.readable(records.Secret, record)
                     if known is None:
@@ -216,7 +217,7 @@ class PuttingBack:
                     self._secrets += 1
                     yield Moved(table, key, target, record)
                 elif table == Table.VERSION:
-                    if key[:-NUMBER_BYTES] != secret:
+                    if key[:-VERSION_BYTES] != secret:
                         raise DamagedError("a version of the snapshot stands without its secret")
                     yield Moved(table, key, target, record, rid)
                 elif self._is_plain(putting, key, record):
@@ -249,7 +250,7 @@ class PuttingBack:
     async def _put(self, batch: list[Moved | Settled]) -> None:
         def decide(view: View, _now_ns: int) -> tuple[Draft, None]:
             draft = Draft()
-            self._expect_holds(view, draft, {one.target[:UUID_BYTES] for one in batch})
+            self._expect_holds(view, draft, {one.target[:MOUNT_UUID_BYTES] for one in batch})
             for one in batch:
                 self._mover.add(view, draft, one)
             return draft, None
@@ -291,7 +292,7 @@ class PuttingBack:
     def _changed(self, _index: int, transaction: Any) -> None:
         """A listener of the state: what is merged changed."""
         for table, key, *_ in (*transaction.puts, *transaction.drops):
-            merger = self._mergers.get(key[:UUID_BYTES]) if table == Table.ENTRY else None
+            merger = self._mergers.get(key[:MOUNT_UUID_BYTES]) if table == Table.ENTRY else None
             if merger is not None:
                 merger.note(key)
 
