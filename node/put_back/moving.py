@@ -1,7 +1,8 @@
 """Records of a snapshot under another mount uuid: what is sealed is opened and sealed again for its new place.
 
 Pure; runs inside a decision. Invariants
-  M1  a plaintext is in memory from its opening to its sealing, within one decision, and nowhere else
+  M1  a plaintext is in memory from its opening to its sealing and nowhere else: within one decision, but for what is
+      merged (transit, PKI), of which at most one batch waits for its decision
   M2  a record keeps what this program does not know of it; only what binds it to its place changes
 Source: docs/threat-model.md, keys: a value is bound to table, mount uuid, path, field and record id.
 """
