@@ -4,8 +4,8 @@ First what judges is judged, then what is cheap and replayable, then real proces
 would have been found. `--night` goes round and round for so many minutes and collects times (night.py).
 
 Exit codes as everywhere: 0 all held, 1 a violation, 2 unknown, 3 a step failed. What this machine cannot do is skipped,
-with its reason, and is no success: the table says so. What did not hold for its time alone is run once more, with other
-seeds. Invariant: a step that ended early is never counted as held.
+with its reason, and is no success: the table says so. What did not hold for its time alone, or could not be told, is
+run once more, with other seeds. Invariant: a step that ended early is never counted as held.
 """
 
 from __future__ import annotations
@@ -147,13 +147,15 @@ def _ran(lines: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _spoilt(said: dict[str, Any]) -> bool:
-    """The run held, but for what it measured in seconds or was too slow to measure."""
+    """The run held, but for what it measured in seconds, or could not be told: nothing was found wrong."""
     if said["code"] == 0:
         return True
     with contextlib.suppress(OSError, ValueError, KeyError):
         results = json.loads((Path(said["folder"]) / "results.json").read_text(encoding="utf-8"))
-        wrong = {one["checker"] for one in results["verdicts"] if one["valid"] in {"violated", "unknown"}}
-        return bool(wrong) and wrong <= OF_TIME
+        found = {(one["checker"], one["valid"]) for one in results["verdicts"]}
+        untold = any(valid == "unknown" for _, valid in found)
+        wrong = {checker for checker, valid in found if valid == "violated"}
+        return (untold or bool(wrong)) and wrong <= OF_TIME
     return False
 
 

@@ -103,20 +103,25 @@ import json, pathlib, sys
 seed, folder = int(sys.argv[sys.argv.index("--seed") + 1]), pathlib.Path(ROOT)
 folder.mkdir(exist_ok=True)
 bad = seed == 4
-verdicts = [{"checker": CHECKER, "valid": "violated" if bad else "held", "summary": "so"}]
+verdicts = [{"checker": CHECKER, "valid": VALID if bad else "held", "summary": "so"}]
 (folder / "results.json").write_text(json.dumps({"verdicts": verdicts}))
-said = {"scenario": "s", "seed": seed, "target": "local", "code": int(bad), "why": "", "folder": str(folder)}
+said = {"scenario": "s", "seed": seed, "target": "local", "code": bad * CODE, "why": "", "folder": str(folder)}
 print(json.dumps(said))
-sys.exit(bad)
+sys.exit(bad * CODE)
 """
 
 
-@pytest.mark.parametrize(("checker", "code", "seed"), [("live", 0, 5), ("recover", 0, 5), ("witness", 1, 4)])
-def test_what_did_not_hold_for_its_time_alone_is_run_once_more(
-    tmp_path: Path, checker: str, code: int, seed: int
+@pytest.mark.parametrize(
+    ("checker", "valid", "code", "seed"),
+    [("live", "violated", 0, 5), ("recover", "violated", 0, 5), ("rates", "unknown", 0, 5), ("wgl", "unknown", 0, 5),
+     ("witness", "violated", 1, 4)],
+)  # fmt: skip
+def test_what_did_not_hold_for_its_time_alone_or_could_not_be_told_is_run_once_more(
+    tmp_path: Path, checker: str, valid: str, code: int, seed: int
 ) -> None:
     """With another seed: a busy machine is no violation twice. What is no matter of time is never asked again."""
     program = SPOILT.replace("ROOT", repr(str(tmp_path / "run"))).replace("CHECKER", repr(checker))
+    program = program.replace("VALID", repr(valid)).replace("CODE", {"violated": "1", "unknown": "2"}[valid])
     outcome = perform(Step("one", ("-c", program, "--seed", "4"), 30), tmp_path / "log")
 
     assert outcome.code == code
