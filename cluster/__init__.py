@@ -109,7 +109,7 @@ from .state.records import (
 )
 from .state.tables import EVERYTHING, MOUNT_UUID_BYTES, QUIET, VERSION_BYTES, Table, version_key
 from .state.transaction import Draft, Transaction
-from .state.view import View, look
+from .state.view import View, index_of, look
 from .values import ValueSealing
 
 __all__ = [
@@ -248,6 +248,7 @@ __all__ = [
     "failpoint",
     "find_cluster",
     "grants_sql",
+    "index_of",
     "init_problem",
     "is_failpoint",
     "is_snapshot",

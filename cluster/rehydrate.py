@@ -35,7 +35,7 @@ from .links.certs import public_key_sha256
 from .state import records
 from .state.tables import Table
 from .state.transaction import Draft
-from .state.view import View, look
+from .state.view import View, index_of, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,9 +129,8 @@ class Rehydrate:
 
         def decide(view: View, now_ns: int) -> tuple[Draft, None]:
             key = FACT + fact.node_id.encode()
-            found = view.get(Table.FACT, key)
             draft = Draft()
-            draft.expect(Table.FACT, key, 0 if found is None else found[0])
+            draft.expect(Table.FACT, key, index_of(view, Table.FACT, key))
             data = msgspec.msgpack.encode(fact)
             draft.put(Table.FACT, key, records.Fact(time_ns=now_ns, text="hand-out", data=data))
             return draft, None

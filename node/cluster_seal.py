@@ -18,7 +18,7 @@ import logging
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from cluster import Draft, Fact, Member, StrongroomError, Table, View, read_file, records, write_file
+from cluster import Draft, Fact, Member, StrongroomError, Table, View, index_of, read_file, records, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -54,8 +54,7 @@ class ClusterSeal:
 
         def decide(view: View, now_ns: int) -> tuple[Draft, None]:
             draft = Draft()
-            found = view.get(Table.FACT, CLUSTER_SEAL)
-            draft.expect(Table.FACT, CLUSTER_SEAL, 0 if found is None else found[0])
+            draft.expect(Table.FACT, CLUSTER_SEAL, index_of(view, Table.FACT, CLUSTER_SEAL))
             draft.put(Table.FACT, CLUSTER_SEAL, Fact(time_ns=now_ns, text="the cluster was sealed by an operator"))
             return draft, None
 

@@ -30,7 +30,7 @@ from .indexes import LEASE
 from .removal import Removal
 from .slots import METADATA
 from .tables import MOUNT_UUID_BYTES, RECORDS_MAX, VERSION_BYTES, Table
-from .view import View, look
+from .view import View, index_of, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -63,7 +63,7 @@ def start(view: View, draft: Draft, kind: str, target: bytes, *, time_ns: int = 
     A lease sweep needs `time_ns`, the time of the decision. A sweep under way of the same target starts again.
     """
     key = sweep_key(kind, target)
-    draft.expect(Table.SWEEP, key, _index(view, Table.SWEEP, key))
+    draft.expect(Table.SWEEP, key, index_of(view, Table.SWEEP, key))
     draft.put(Table.SWEEP, key, records.Sweep(kind=kind, target=target, time_ns=time_ns))
 
 
@@ -110,7 +110,7 @@ def _kept(view: View, token: bytes) -> tuple[bytes, list[tuple[bytes, int]] | No
     names = view.list_entries(folder, limit=CUBBYHOLE_FEW + 1) if folder else []
     if len(names) > CUBBYHOLE_FEW or any(name.endswith(b"/") for name in names):
         return folder, None
-    return folder, [(folder + name, _index(view, Table.ENTRY, folder + name)) for name in names]
+    return folder, [(folder + name, index_of(view, Table.ENTRY, folder + name)) for name in names]
 
 
 # ---- removing
@@ -121,7 +121,7 @@ def next_sweep(state: State, limit: int = LIMIT, *, view: View | None = None) ->
     for key, index, record in sorted(state.items(Table.SWEEP)):
         sweep = records.readable(records.Sweep, record)
         step = None if sweep is None else _STEPS.get(sweep.kind)
-        if sweep is None or step is None or _index(view, Table.SWEEP, key) != index:
+        if sweep is None or step is None or index_of(view, Table.SWEEP, key) != index:
             continue
         removal = Removal(limit)
         finished, after = step(state, view, sweep, removal)
@@ -144,7 +144,7 @@ def next_abandoned(
         sweep = records.readable(records.Sweep, record)
         if sweep is None or sweep.kind != RESTORE_KIND or sweep.target in at_work:
             continue
-        if _index(view, Table.SWEEP, key) != index:
+        if index_of(view, Table.SWEEP, key) != index:
             continue
         name = sweep_key(MOUNT_KIND, sweep.target)
         if not removal.fits(2, 2 * len(key) + 8 * len(name)):
@@ -164,7 +164,7 @@ def next_expiry(state: State, now_ns: int, limit: int = LIMIT, *, view: View | N
     view = state if view is None else view
     removal = Removal(limit)
     for table, key, index in state.expired(now_ns, limit):
-        if _index(view, Table(table), key) != index:
+        if index_of(view, Table(table), key) != index:
             continue  # changed or dropped by something pending
         if not (removal.drop(Table.LEASE, key, index) if table == LEASE else _expire_token(view, key, removal)):
             break
@@ -185,7 +185,7 @@ def _expire_token(view: View, key: bytes, removal: Removal) -> bool:
 def _start(view: View, removal: Removal, kind: str, target: bytes) -> None:
     name = sweep_key(kind, target)
     sweep = records.encode(records.Sweep(kind=kind, target=target))
-    removal.put(Table.SWEEP, name, sweep, _index(view, Table.SWEEP, name))
+    removal.put(Table.SWEEP, name, sweep, index_of(view, Table.SWEEP, name))
 
 
 Step = tuple[bool, bytes]  # whether nothing is left; the last key removed or passed
@@ -202,7 +202,7 @@ def _sweep_mount(state: State, view: View, sweep: records.Sweep, removal: Remova
             return False, after
         after = key
     for key in state.indexes.entries.walk(sweep.target):
-        index = _index(view, Table.ENTRY, key)
+        index = index_of(view, Table.ENTRY, key)
         if index and not removal.drop(Table.ENTRY, key, index):
             return False, after
         after = key
@@ -214,7 +214,7 @@ def _drop_secret(state: State, view: View, key: bytes, removal: Removal) -> bool
     for held in reversed(state.secret(key) or ()):
         number = held[:VERSION_BYTES]
         if number == METADATA:
-            index = _index(view, Table.SECRET, key)
+            index = index_of(view, Table.SECRET, key)
             dropped = not index or removal.drop(Table.SECRET, key, index)
         else:
             name = key + number
@@ -288,7 +288,7 @@ def _sweep_cubbyhole(state: State, view: View, sweep: records.Sweep, removal: Re
     if _may_be_reached(view, sweep.target):
         return True, after  # W2
     for key in state.indexes.entries.walk(sweep.target, after):
-        index = _index(view, Table.ENTRY, key)
+        index = index_of(view, Table.ENTRY, key)
         if index and not removal.drop(Table.ENTRY, key, index):
             return False, after
         after = key
@@ -331,8 +331,3 @@ _STEPS: dict[str, Callable[[State, View, records.Sweep, Removal], Step]] = {
     LEASE_KIND: _sweep_leases,
     CUBBYHOLE_KIND: _sweep_cubbyhole,
 }
-
-
-def _index(view: View, table: Table, key: bytes) -> int:
-    found = view.get(table, key)
-    return 0 if found is None else found[0]

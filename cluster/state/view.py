@@ -59,3 +59,9 @@ def look(view: View, table: Table, kind: type[R], key: bytes) -> tuple[int, R] |
     """The decoded record and its index, or None; raises as `records.decode` for bytes of another shape."""
     found = view.get(table, key)
     return None if found is None else (found[0], records.decode(kind, found[1]))
+
+
+def index_of(view: View, table: Table, key: bytes) -> int:
+    """Index at which the record was written, as a draft expects it; 0 if there is none."""
+    found = view.get(table, key)
+    return 0 if found is None else found[0]

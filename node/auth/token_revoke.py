@@ -11,7 +11,7 @@ Source: Vault API, "Token auth method" (revoke, revoke-orphan).
 
 from __future__ import annotations
 
-from cluster import BATCH_TOKENS_VOID, Draft, Fact, Table, Token, View, records, sweeps
+from cluster import BATCH_TOKENS_VOID, Draft, Fact, Table, Token, View, index_of, records, sweeps
 
 from ..engines.base import Context, Plan
 from ..engines.fields import parameters
@@ -51,8 +51,8 @@ def decide_revoke_self(context: Context, _request: RawRequest, _captures: Captur
 
 def decide_revoke_batch_tokens(context: Context, _request: RawRequest, _captures: Captures) -> Plan:
     """revoke-batch-tokens (sudo): every batch token that was made until now is void; those made later are good."""
-    draft, found = Draft(), context.view.get(Table.FACT, BATCH_TOKENS_VOID)
-    draft.expect(Table.FACT, BATCH_TOKENS_VOID, 0 if found is None else found[0])
+    draft = Draft()
+    draft.expect(Table.FACT, BATCH_TOKENS_VOID, index_of(context.view, Table.FACT, BATCH_TOKENS_VOID))
     draft.put(Table.FACT, BATCH_TOKENS_VOID, Fact(time_ns=context.now_ns, text="batch tokens are void"))
     return Plan(Answer(), draft)
 

@@ -33,6 +33,7 @@ from cluster import (
     Table,
     UnavailableError,
     UnknownOutcomeError,
+    index_of,
     records,
     sweeps,
 )
@@ -329,8 +330,7 @@ class PuttingBack:
                 draft.expect(Table.MOUNT, one.path.encode(), 0)
             draft.put(Table.MOUNT, one.path.encode(), one.record)
             draft.drop(Table.SWEEP, sweeps.sweep_key(sweeps.RESTORE_KIND, one.target))
-        found = view.get(Table.FACT, FACT)
-        draft.expect(Table.FACT, FACT, 0 if found is None else found[0])
+        draft.expect(Table.FACT, FACT, index_of(view, Table.FACT, FACT))
         text = f"{contents.at_index}@{contents.generation.hex()}"
         draft.put(Table.FACT, FACT, Fact(time_ns=now_ns, text=text))
         draft.hashes = (EVERYTHING,)

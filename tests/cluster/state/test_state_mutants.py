@@ -235,7 +235,7 @@ MUTANTS = {
         partial(sweep_tests.test_a_sweep_resumed_from_every_state_in_between_ends_the_same, 10),
     ),
     "a sweep does not look at what is pending": (
-        sweeps, "_index", index_of_what_is_applied,
+        sweeps, "index_of", index_of_what_is_applied,
         sweep_tests.test_a_step_waits_for_its_sweep_record_to_be_applied,
     ),
     "living leases are swept": (

@@ -12,6 +12,7 @@ from cluster.state.machine import State
 from cluster.state.overlay import Overlay
 from cluster.state.tables import Table, version_key
 from cluster.state.transaction import Draft, Transaction
+from cluster.state.view import index_of
 from tests.cluster.state.building import (
     KEY,
     MOUNT,
@@ -112,6 +113,31 @@ def test_an_entry_that_was_refused_leaves_as_well():
 
     assert not leader.apply_one().ok
     assert leader.overlay.get(Table.FACT, b"k") is None
+
+
+def test_the_index_of_a_record_is_that_of_its_newest_put_in_the_view_that_is_asked():
+    """What is pending counts in the overlay alone; nothing, never there or dropped, is 0."""
+    leader = Leader()
+
+    def seen() -> tuple[int, int]:
+        return index_of(leader.overlay, Table.FACT, b"k"), index_of(leader.state, Table.FACT, b"k")
+
+    put, again, drop = Draft(), Draft(), Draft()
+    put.put(Table.FACT, b"k", b"one")
+    again.put(Table.FACT, b"k", b"two")
+    drop.drop(Table.FACT, b"k")
+    found = [seen()]
+    leader.do(put)
+    found.append(seen())
+    leader.propose(again)
+    found.append(seen())
+    leader.propose(drop)
+    found.append(seen())
+    leader.apply_all()
+    found.append(seen())
+
+    assert found == [(0, 0), (1, 1), (2, 1), (0, 1), (0, 0)]
+    assert index_of(leader.state, Table.POLICY, b"k") == 0
 
 
 def test_time_is_the_newest_stamp_proposed_or_applied():
