@@ -12,7 +12,7 @@ Source: docs/threat-model.md, keys; Vault, "storage" of a backend.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -23,17 +23,29 @@ from ..request import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cluster import ValueSealing, View
+
     from .base import Context
 
 T = TypeVar("T", bound=msgspec.Struct)
 M = TypeVar("M")
 
-FIELD = b"e"
+_FIELD = b"e"
 KEY_BYTES_MAX = 2_048  # of the mount's uuid and the name
 _NONCE_BYTES = 12
 _RID_BYTES = 8
 _encode = msgspec.msgpack.Encoder().encode
 _decoders: dict[type[Any], msgspec.msgpack.Decoder[Any]] = {}
+
+
+class OpenWith(Protocol):
+    """ValueSealing.open, or Sealer.open_value with the salts of a snapshot."""
+
+    def __call__(
+        self, salt_id: int, box: bytes, /, *, table: Table, key: bytes, field: bytes, record_id: bytes
+    ) -> bytes:
+        """The plaintext. Raises DamagedError."""
+        ...
 
 
 class Found(NamedTuple, Generic[T]):
@@ -53,10 +65,7 @@ def find(context: Context, name: str, kind: type[T]) -> Found[T] | None:
     if found is None:
         return None
     index, entry = found
-    sealing = context.sealing
-    plaintext = sealing.open(
-        entry.salt_id, entry.box, table=Table.ENTRY, key=key, field=FIELD, record_id=entry.rid
-    )
+    plaintext = open_entry(context.sealing.open, key, entry)
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
@@ -74,14 +83,9 @@ def put(context: Context, draft: Draft, name: str, value: msgspec.Struct, before
     key = _key(context, name)
     if len(key) > KEY_BYTES_MAX:
         raise Refusal(400, f"the name is too long: what is stored under it has at most {KEY_BYTES_MAX} bytes")
-    fresh = context.random(_NONCE_BYTES + _RID_BYTES)
-    rid = fresh[_NONCE_BYTES:]
-    salt_id, box = context.sealing.seal(
-        context.view, draft, _encode(value), table=Table.ENTRY, key=key, field=FIELD, record_id=rid,
-        nonce=fresh[:_NONCE_BYTES],
-    )  # fmt: skip
+    entry = seal_entry(context.sealing, context.random, context.view, draft, key, _encode(value))
     draft.expect(Table.ENTRY, key, 0 if before is None else before.read_index)
-    draft.put(Table.ENTRY, key, Entry(salt_id=salt_id, box=box, rid=rid))
+    draft.put(Table.ENTRY, key, entry)
 
 
 def drop(context: Context, draft: Draft, name: str, before: Found[Any]) -> None:
@@ -89,6 +93,23 @@ def drop(context: Context, draft: Draft, name: str, before: Found[Any]) -> None:
     key = _key(context, name)
     draft.expect(Table.ENTRY, key, before.read_index)
     draft.drop(Table.ENTRY, key)
+
+
+def open_entry(open_with: OpenWith, key: bytes, entry: Entry) -> bytes:
+    """What the entry under this key of the state says. Raises DamagedError."""
+    return open_with(entry.salt_id, entry.box, table=Table.ENTRY, key=key, field=_FIELD, record_id=entry.rid)
+
+
+def seal_entry(
+    sealing: ValueSealing, random: Callable[[int], bytes], view: View, draft: Draft, key: bytes, plaintext: bytes
+) -> Entry:
+    """The entry that says so under this key of the state (N1). May add its salt's fact to the draft."""
+    fresh = random(_NONCE_BYTES + _RID_BYTES)
+    rid = fresh[_NONCE_BYTES:]
+    salt_id, box = sealing.seal(
+        view, draft, plaintext, table=Table.ENTRY, key=key, field=_FIELD, record_id=rid, nonce=fresh[:_NONCE_BYTES]
+    )
+    return Entry(salt_id=salt_id, box=box, rid=rid)
 
 
 def names(context: Context, folder: str, *, after: str = "", limit: int = 0) -> list[str]:

@@ -9,11 +9,11 @@ Source: docs/threat-model.md, keys: a value is bound to table, mount uuid, path,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from cluster import VERSION_BYTES, DamagedError, Draft, Entry, Table, Version, records
+from cluster import VERSION_BYTES, DamagedError, Draft, Entry, Table, Version, index_of, records
 
-from ..engines.entries import FIELD as ENTRY_FIELD
+from ..engines.entries import open_entry, seal_entry
 from ..engines.kv_values import FIELD as VERSION_FIELD
 
 if TYPE_CHECKING:
@@ -21,18 +21,9 @@ if TYPE_CHECKING:
 
     from cluster import ValueSealing, View
 
+    from ..engines.entries import OpenWith
+
 NONCE_BYTES = 12
-RID_BYTES = 8
-
-
-class OpenWith(Protocol):
-    """ValueSealing.open, or Sealer.open_value with the salts of a snapshot."""
-
-    def __call__(
-        self, salt_id: int, box: bytes, /, *, table: Table, key: bytes, field: bytes, record_id: bytes
-    ) -> bytes:
-        """The plaintext. Raises DamagedError."""
-        ...
 
 
 class Moved(NamedTuple):
@@ -85,7 +76,7 @@ class Mover:
         if isinstance(what, Settled):
             self._settle(view, draft, what)
         elif what.table == Table.SECRET:
-            draft.expect(Table.SECRET, what.target, _index(view, Table.SECRET, what.target))
+            draft.expect(Table.SECRET, what.target, index_of(view, Table.SECRET, what.target))
             draft.put(Table.SECRET, what.target, what.record)
         elif what.table == Table.VERSION:
             self._version(view, draft, what)
@@ -95,11 +86,11 @@ class Mover:
 
     def opened_then(self, key: bytes, record: bytes) -> bytes:
         """What an engine's entry of the snapshot says. Raises DamagedError."""
-        return opened(self._open_then, key, record)
+        return _opened(self._open_then, key, record)
 
     def opened_now(self, key: bytes, record: bytes) -> bytes:
         """What an engine's entry says now. Raises DamagedError."""
-        return opened(self._sealing.open, key, record)
+        return _opened(self._sealing.open, key, record)
 
     def _version(self, view: View, draft: Draft, what: Moved) -> None:
         version = records.readable(Version, what.record)
@@ -124,37 +115,23 @@ class Mover:
         if what.plaintext is not None:
             self._put(view, draft, what.target, what.plaintext, None)
             return
-        index = _index(view, Table.ENTRY, what.target)
+        index = index_of(view, Table.ENTRY, what.target)
         if index:
             draft.expect(Table.ENTRY, what.target, index)
             draft.drop(Table.ENTRY, what.target)
 
     def _put(self, view: View, draft: Draft, key: bytes, plaintext: bytes, like: bytes | None) -> None:
-        rid = self._random(RID_BYTES)
-        salt_id, box = self._sealing.seal(
-            view, draft, plaintext, table=Table.ENTRY, key=key, field=ENTRY_FIELD, record_id=rid,
-            nonce=self._random(NONCE_BYTES),
-        )  # fmt: skip
-        draft.expect(Table.ENTRY, key, _index(view, Table.ENTRY, key))
+        entry = seal_entry(self._sealing, self._random, view, draft, key, plaintext)
+        draft.expect(Table.ENTRY, key, index_of(view, Table.ENTRY, key))
         if like is None:
-            draft.put(Table.ENTRY, key, Entry(salt_id=salt_id, box=box, rid=rid))
+            draft.put(Table.ENTRY, key, entry)
         else:
-            draft.put(Table.ENTRY, key, records.change(Entry, like, salt_id=salt_id, box=box, rid=rid))
+            record = records.change(Entry, like, salt_id=entry.salt_id, box=entry.box, rid=entry.rid)
+            draft.put(Table.ENTRY, key, record)
 
 
-def opened(open_with: OpenWith, key: bytes, record: bytes) -> bytes:
-    """What an engine's entry says. Raises DamagedError."""
+def _opened(open_with: OpenWith, key: bytes, record: bytes) -> bytes:
     entry = records.readable(Entry, record)
     if entry is None:
         raise DamagedError("an entry does not decode")
-    return open_with(
-        entry.salt_id, entry.box, table=Table.ENTRY, key=key, field=ENTRY_FIELD, record_id=entry.rid
-    )
-
-
-def _index(view: View, table: Table, key: bytes) -> int:
-    found = view.get(table, key)
-    return 0 if found is None else found[0]
-
-
-__all__ = ["Moved", "Mover", "OpenWith", "Settled"]
+    return open_entry(open_with, key, entry)
