@@ -16,11 +16,11 @@ import msgspec
 from cluster import Draft, Table
 
 from ..engines.base import Context, Plan
-from ..engines.entries import Found, drop, find, names, put
-from ..engines.fields import parameters, to_int
+from ..engines.entries import Found, drop, find, put
+from ..engines.fields import parameters
+from ..engines.pages import PAGE, listed
 from ..engines.system.routes import Route
 from ..request import Answer, Operation, RawRequest, Refusal
-from .typed_fields import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,17 +31,6 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=msgspec.Struct)
 
 NAME = r"(?P<name>\w(?:[\w.-]*\w)?)"
-PAGE = frozenset({"after", "limit"})
-
-
-def listed(context: Context, request: RawRequest, folder: str) -> Answer:
-    """The names in the folder, behind `after` and at most `limit` of them; 404 where there are none."""
-    given = parameters(request)
-    after, limit = to_text("after", given.get("after")), max(to_int("limit", given.get("limit")), 0)
-    found = names(context, folder, after=after, limit=limit)
-    if not found:
-        raise Refusal(404)
-    return Answer(data={"keys": found})
 
 
 class RolePaths(Generic[R]):

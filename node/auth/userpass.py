@@ -21,13 +21,13 @@ from cluster import Draft, Table, Token
 from ..engines.base import Context, Plan
 from ..engines.entries import Found, drop, find, put
 from ..engines.fields import FieldError, parameters, refusal_of
+from ..engines.pages import PAGE, listed
 from ..engines.system.routes import Route, Router
 from ..policy import builtin
 from ..request import Answer, Operation, RawRequest, Refusal, StaleLabour
 from . import networks, passwords, token_params
 from .login import Login, issue
 from .passwords import Hashed, Proof
-from .role_paths import PAGE, listed
 from .token_params import TokenParams
 from .typed_fields import to_text
 

@@ -39,6 +39,7 @@ from .kv_values import (
     secret_key,
     version_json,
 )
+from .pages import PAGE, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ _ROOTS = frozenset({"metadata", "data", "delete", "undelete", "destroy"})
 _FIELDS = {
     "data": frozenset({"data", "options", "version"}),
     "metadata": kv_metadata.FIELDS,
-    "detailed-metadata": frozenset({"after", "limit"}),
+    "detailed-metadata": PAGE,
     "subkeys": frozenset({"depth", "version"}),
     "config": frozenset({"cas_required", "delete_version_after", "max_versions", "metadata_cas_required"}),
     "delete": frozenset({"versions"}),
@@ -271,8 +272,8 @@ def _spliced(name: bytes, value: bytes, made: bytes) -> RawJson:
 
 
 def _page(context: Context, request: RawRequest, path: str) -> list[str]:
-    limit = to_int("limit", request.query.get("limit"))
-    return list_names(context, path, after=request.query.get("after", ""), limit=limit)
+    after, limit = page(request)
+    return list_names(context, path, after=after, limit=limit)
 
 
 def _detailed(context: Context, path: str, names: list[str]) -> Answer:

@@ -23,10 +23,8 @@ def folder_key(context: Context, path: str) -> bytes:
 
 
 def list_names(context: Context, path: str, *, after: str = "", limit: int = 0) -> list[str]:
-    """Names below `path` behind `after`, at most `limit` of them (0 or less: all). Refused with 404 if none."""
-    names = context.view.list(
-        folder_key(context, path), after=after.encode(errors="surrogatepass"), limit=max(limit, 0)
-    )
+    """Names below `path` behind `after`, at most `limit` of them (0: all). Refused with 404 if none."""
+    names = context.view.list(folder_key(context, path), after=after.encode(errors="surrogatepass"), limit=limit)
     if not names:
         raise Refusal(404)
     return [name.decode() for name in names]

@@ -30,22 +30,19 @@ from .kv_values import (
     mark_of,
     secret_key,
 )
+from .pages import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FIELDS = frozenset(
-    {
-        "after",
-        "cas_required",
-        "custom_metadata",
-        "delete_version_after",
-        "limit",
-        "max_versions",
-        "metadata_cas",
-        "metadata_cas_required",
-    }
-)
+FIELDS = PAGE | {
+    "cas_required",
+    "custom_metadata",
+    "delete_version_after",
+    "max_versions",
+    "metadata_cas",
+    "metadata_cas_required",
+}
 CUSTOM_KEYS_MAX = 64
 CUSTOM_KEY_BYTES_MAX = 128
 CUSTOM_VALUE_BYTES_MAX = 512

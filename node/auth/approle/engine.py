@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cluster import Table
 
+from ...engines.pages import PAGE
 from ...engines.system.routes import Route, Router
 from ...request import Operation
 from . import role_fields, roles, secret_id_paths
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _READ, _LIST, _UPDATE, _DELETE = Operation.READ, Operation.LIST, Operation.UPDATE, Operation.DELETE
 _NAME = r"(?P<name>\w(?:[\w.-]*\w)?)"
 _ROLE = re.compile("role/" + _NAME)
-_PAGE = frozenset({"after", "limit"})
 
 
 class ApproleEngine(Router):
@@ -57,7 +57,7 @@ class ApproleEngine(Router):
 
 def _role_routes() -> tuple[Route, ...]:
     return (
-        Route("role/?", reads={_LIST: roles.read_list}, fields=_PAGE, help="Lists all the roles of the mount."),
+        Route("role/?", reads={_LIST: roles.read_list}, fields=PAGE, help="Lists all the roles of the mount."),
         Route(
             "role/" + _NAME,
             reads={_READ: roles.read_role},
@@ -103,7 +103,7 @@ def _secret_id_routes() -> tuple[Route, ...]:
             f"role/{_NAME}/secret-id/?",
             reads={_LIST: secret_id_paths.read_list},
             decisions={_UPDATE: secret_id_paths.decide_generate},
-            fields=secret_id_paths.FIELDS | _PAGE,
+            fields=secret_id_paths.FIELDS | PAGE,
             help="Generate a secret ID, or list the accessors of all secret IDs of a role.",
         ),
         Route(

@@ -23,8 +23,8 @@ from cluster import Draft
 from ...engines.base import Context, Plan
 from ...engines.entries import Found, drop, find, put
 from ...engines.fields import parameters
+from ...engines.pages import listed
 from ...request import Answer, RawRequest, Refusal
-from ..role_paths import listed
 from ..typed_fields import to_text
 from . import role_fields, sweeping
 from .role_fields import Part, Role

@@ -19,9 +19,9 @@ from cluster import Draft
 from ...engines.base import Context, Plan
 from ...engines.fields import Given, parameters, to_seconds
 from ...engines.instants import rfc3339
+from ...engines.pages import listed
 from ...request import Answer, RawRequest, Refusal
 from .. import networks
-from ..role_paths import listed
 from ..token_params import cidrs
 from ..token_ttl import TTL_S_MAX, mount_ttls_s
 from ..tokens import NS

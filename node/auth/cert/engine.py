@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...engines.fields import FieldError, refusal_of
+from ...engines.pages import PAGE
 from ...engines.system.routes import Route, Router, folded
 from ...request import Operation, RawRequest
-from ..role_paths import NAME, PAGE
+from ..role_paths import NAME
 from . import config, crls, login, roles
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ Source: Vault API, "Identity".
 from __future__ import annotations
 
 from ...request import Operation
+from ..pages import PAGE
 from ..system.routes import Route, Router
 from . import alias_paths, entity_paths, group_alias_paths, group_paths, listing, lookup, merging
 
@@ -37,13 +38,13 @@ def _entity_routes() -> tuple[Route, ...]:
         Route(
             "entity/id/?",
             reads={_LIST: listing.list_entities(by_name=False)},
-            fields=listing.PAGE,
+            fields=PAGE,
             help="List all the entity IDs.",
         ),
         Route(
             "entity/name/?",
             reads={_LIST: listing.list_entities(by_name=True)},
-            fields=listing.PAGE,
+            fields=PAGE,
             help="List all the entity names.",
         ),
         Route(
@@ -73,7 +74,7 @@ def _entity_alias_routes() -> tuple[Route, ...]:
         Route(
             "entity-alias/id/?",
             reads={_LIST: listing.list_entity_aliases()},
-            fields=listing.PAGE,
+            fields=PAGE,
             help="List all the alias IDs.",
         ),
         Route(
@@ -107,13 +108,13 @@ def _group_routes() -> tuple[Route, ...]:
         Route(
             "group/id/?",
             reads={_LIST: listing.list_groups(by_name=False)},
-            fields=listing.PAGE,
+            fields=PAGE,
             help="List all the group IDs.",
         ),
         Route(
             "group/name/?",
             reads={_LIST: listing.list_groups(by_name=True)},
-            fields=listing.PAGE,
+            fields=PAGE,
             help="List all the group names.",
         ),
         *by_key,
@@ -131,7 +132,7 @@ def _group_alias_routes() -> tuple[Route, ...]:
         Route(
             "group-alias/id/?",
             reads={_LIST: listing.list_group_aliases()},
-            fields=listing.PAGE,
+            fields=PAGE,
             help="List all the group alias IDs.",
         ),
         Route(

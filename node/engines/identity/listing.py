@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from cluster import Entity, Group, GroupMembers, IdentityName, Table, look
 
-from ...auth.typed_fields import to_text
 from ...identity import entities, keys
 from ...request import Answer, RawRequest, Refusal
-from ..fields import parameters, to_int
+from ..pages import page
 from . import shown
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     Reader = Callable[[Context, RawRequest, Captures], Answer]
     Described = tuple[str, str, dict[str, Any]]  # what the list calls it, its id, and what is said of it
 
-PAGE = frozenset({"after", "limit"})
 KEYS_MAX = 50_000  # some 15 ms
 INFO_MAX = 2_000  # some 10 ms
 LOOKED_MAX = 8_000  # members and groups above; of one group there are at most 5,500
@@ -150,8 +148,7 @@ def _reader(
 
 def _names(context: Context, request: RawRequest, start: bytes, *, folded: bool) -> list[str]:
     """What the request asks for, as the table of identity has it. Raises Refusal (L2)."""
-    given = parameters(request)
-    after, limit = to_text("after", given.get("after")), max(to_int("limit", given.get("limit")), 0)
+    after, limit = page(request)
     place = (after.lower() if folded else after).encode(errors="surrogatepass")
     wanted = limit if 0 < limit <= KEYS_MAX else KEYS_MAX + 1
     found = context.view.list_identity(start, after=place, limit=wanted)

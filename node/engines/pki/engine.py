@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...request import Operation, RawRequest
 from ..fields import FieldError, check_body, refusal_of
+from ..pages import PAGE
 from ..system.routes import Captures, Route, Router
 from . import issue, revoke, roles, roots, settings, stored
 from .crl import RevocationLists
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _READ, _LIST, _UPDATE = Operation.READ, Operation.LIST, Operation.UPDATE
 _PATCH, _DELETE = Operation.PATCH, Operation.DELETE
-_PAGE = frozenset({"after", "limit"})
 _NAME = r"(?P<name>\w(?:[\w.-]*\w)?)"
 _ROLE = r"(?P<role>\w(?:[\w.-]*\w)?)"
 _SERIAL = "(?P<serial>[0-9A-Fa-f:-]+)"
@@ -100,7 +100,7 @@ def _work(revocations: Revocations) -> tuple[tuple[Route, Labour], ...]:
 
 def _roles() -> tuple[Route, ...]:
     return (
-        Route("roles/?", reads={_LIST: roles.read_roles}, fields=_PAGE, help="List the roles."),
+        Route("roles/?", reads={_LIST: roles.read_roles}, fields=PAGE, help="List the roles."),
         Route(
             f"roles/{_NAME}",
             reads={_READ: roles.read_role},
@@ -135,7 +135,7 @@ def _certificates() -> tuple[Route, ...]:
     return (
         Route("(?P<form>ca|ca/pem|ca_chain)", reads={_READ: stored.read_ca}, help="The authority's certificate."),
         Route("cert/(?P<form>ca|ca_chain)", reads={_READ: stored.read_ca_entry}, help="The authority's certificate."),
-        Route("certs/?", reads={_LIST: stored.read_certificates}, fields=_PAGE, help="List the certificates."),
+        Route("certs/?", reads={_LIST: stored.read_certificates}, fields=PAGE, help="List the certificates."),
         Route(
             f"cert/{_SERIAL}/(?P<form>raw|raw/pem)",
             reads={_READ: stored.read_raw_certificate},

@@ -16,8 +16,9 @@ from ...auth.token_ttl import TTL_S_MAX
 from ...auth.typed_fields import to_names, to_text
 from ...request import Answer, Operation, RawRequest, Refusal
 from ..base import Context, Plan
-from ..entries import Found, drop, find, names, put
+from ..entries import Found, drop, find, put
 from ..fields import Given, parameters, to_bool, to_int, to_seconds
+from ..pages import listed
 from . import keys, usages
 from .authority import ROLES
 
@@ -108,10 +109,7 @@ def read_role(context: Context, _request: RawRequest, captures: Captures) -> Ans
 
 def read_roles(context: Context, request: RawRequest, _captures: Captures) -> Answer:
     """The names of all roles."""
-    found = names(context, ROLES, **page(request))
-    if not found:
-        raise Refusal(404)
-    return Answer(data={"keys": found})
+    return listed(context, request, ROLES)
 
 
 def decide_write(context: Context, request: RawRequest, captures: Captures) -> Plan:
@@ -158,12 +156,6 @@ def changed(base: Role, given: Mapping[str, Given]) -> Role:
 def described(role: Role) -> dict[str, Any]:
     """The role as it is read, by Vault's names."""
     return _FIXED | {name: getattr(role, attribute) for name, attribute in _ATTRIBUTES.items()}
-
-
-def page(request: RawRequest) -> dict[str, Any]:
-    """`after` and `limit` of a list."""
-    given = parameters(request)
-    return {"after": to_text("after", given.get("after")), "limit": max(to_int("limit", given.get("limit")), 0)}
 
 
 def _value(name: str, default: object, given: Given) -> object:

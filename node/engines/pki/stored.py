@@ -12,6 +12,7 @@ from ...request import Answer, RawRequest, RawResponse, Refusal
 from .. import leases
 from ..entries import find, names, put
 from ..instants import rfc3339
+from ..pages import page
 from .authority import (
     CA,
     CERTIFICATES,
@@ -26,7 +27,6 @@ from .authority import (
     read_serial,
     serial_text,
 )
-from .roles import page
 
 if TYPE_CHECKING:
     from cluster import Draft
@@ -116,9 +116,8 @@ def read_ca_entry(context: Context, _request: RawRequest, captures: Captures) ->
 
 def read_certificates(context: Context, request: RawRequest, _captures: Captures) -> Answer:
     """LIST certs: the serial numbers of all that are stored."""
-    bounds = page(request)
-    bounds["after"] = read_serial(bounds["after"])
-    return listed(names(context, CERTIFICATES, **bounds))
+    after, limit = page(request)
+    return listed(names(context, CERTIFICATES, after=read_serial(after), limit=limit))
 
 
 def listed(serials: list[str]) -> Answer:

@@ -17,9 +17,10 @@ from cluster import Draft
 from ...auth.typed_fields import to_text
 from ...request import Answer, Refusal
 from ..base import Context, Plan
-from ..entries import drop, names
+from ..entries import drop
 from ..fields import Given, parameters, to_bool, to_int, to_seconds
 from ..instants import rfc3339
+from ..pages import listed
 from .encoding import decode
 from .key_types import DEFAULT, KeyType, Kind, Work, key_type
 from .keys import (
@@ -56,7 +57,6 @@ CREATE_FIELDS = frozenset(
         "context",
     }
 )
-LIST_FIELDS = frozenset({"after", "limit"})
 CONFIG_FIELDS = frozenset(
     {
         "min_decryption_version",
@@ -75,12 +75,7 @@ _FROM_ONE = "since Vault 0.3, transit key numbering starts at 1; forcing minimum
 
 def read_list(context: Context, request: RawRequest, _captures: Captures) -> Answer:
     """The names of all keys; 404 without."""
-    given = parameters(request)
-    limit = max(0, to_int("limit", given.get("limit")))
-    found = names(context, FOLDER, after=to_text("after", given.get("after")), limit=limit)
-    if not found:
-        raise Refusal(404)
-    return Answer(data={"keys": found})
+    return listed(context, request, FOLDER)
 
 
 def read_key(context: Context, request: RawRequest, captures: Captures) -> Answer:

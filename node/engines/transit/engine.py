@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...request import Operation, RawRequest, Refusal
 from ..fields import FieldError
+from ..pages import PAGE
 from ..system.routes import Route, Router
 from . import administration, backup, encryption, export, hashing, settings, signatures
 from .backup import NAME
@@ -70,7 +71,7 @@ def _key_routes() -> tuple[Route, ...]:
         Route(
             r"keys/?",
             reads={Operation.LIST: administration.read_list},
-            fields=administration.LIST_FIELDS,
+            fields=PAGE,
             help="Managed named encryption keys",
         ),
         Route(
