@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import itertools
 import resource
 import selectors
 import socket
 import threading
+import time
 import urllib.parse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from chaos.api import tls_of
 from chaos.cgroups import Quota
 from chaos.targets.base import PROCESS
 
@@ -24,12 +28,16 @@ if TYPE_CHECKING:
 
 SPARE: Final = (0, 1, 3)  # descriptors that the node may still open
 TRIED: Final = 12  # connections by which it is seen that it may open no more
+TRIES: Final = 3  # how often that is looked for
+RETRY_S: Final = 0.3  # for the node to close what it will
+LOOK_S: Final = 0.02  # how soon the limit follows what the node closes
 ANSWER_S: Final = 1.0
 SHARES: Final = (0.03, 0.06, 0.12)  # of one processor
 DUTY_S: Final = 0.1  # without control groups: of which the node runs its share
 CLIENTS: Final = 900  # below api.connections_per_address, so that the load's own connections are let in
 DRIP_S: Final = 0.5
 HEAD: Final = b"GET /v1/sys/health HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Vault-Request: true\r\nX-Filler: "
+HEALTH_PATH: Final = "/v1/sys/health"
 HEALTH: Final = b"GET /v1/sys/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"  # on a connection that stays
 
 
@@ -37,6 +45,83 @@ def address_of(target: Target, node: str) -> tuple[str, int]:
     """Where clients of the node connect."""
     parts = urllib.parse.urlsplit(target.url(node))
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+@dataclass
+class Squeeze:
+    """The limit of one process, which follows what it has open downwards.
+
+    What is open when it is counted may be closed a moment later, by hundreds of clients that have just left or by those
+    that waited too long: below a limit that stays there would be room for all that come.
+    """
+
+    node: str
+    pid: int
+    spare: int
+    before: tuple[int, int]  # its limits, soft and hard
+    soft: int
+    is_over: bool = False  # the process has ended, and its number may be another's
+    silent: int = 0  # connections that were left without an answer
+    took_effect: bool = False
+
+    @classmethod
+    def of(cls, node: str, pid: int, spare: int) -> Squeeze:
+        """Nothing is limited yet. Raises ProcessLookupError."""
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        return cls(node, pid, spare, before, before[0])
+
+    def tighten(self) -> None:
+        """The process may open `spare` more at most, and no more than before."""
+        if self.is_over:
+            return
+        try:
+            taken = {int(one.name) for one in Path(f"/proc/{self.pid}/fd").iterdir()}
+            limit = limit_for(taken, self.spare)
+            if self.soft == resource.RLIM_INFINITY or limit < self.soft:
+                self.soft = limit
+                resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (limit, self.before[1]))
+        except (ProcessLookupError, FileNotFoundError):
+            self.is_over = True
+
+    def try_it(self, target: Target, standing: Standing) -> None:
+        """What clients felt is known: who comes is left waiting, who was there is answered."""
+        self.tighten()
+        self.silent, is_awake = unanswered(*address_of(target, self.node), TRIED, standing)
+        self.took_effect = is_awake and self.silent > 0
+
+    def undo(self) -> None:
+        """Its limits are those it had."""
+        if not self.is_over:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.before)
+
+
+class Standing:
+    """A connection from before the limit: it tells a node that lets nobody in from one that is slow or stands still."""
+
+    def __init__(self, target: Target, node: str) -> None:
+        is_tls = urllib.parse.urlsplit(target.url(node)).scheme == "https"
+        host, port = address_of(target, node)
+        self._connection = (
+            http.client.HTTPSConnection(host, port, timeout=ANSWER_S / 2, context=tls_of(target.ca_file))
+            if is_tls
+            else http.client.HTTPConnection(host, port, timeout=ANSWER_S / 2)
+        )
+        self.answers()
+
+    def answers(self) -> bool:
+        """A request there is answered, in half the time that others are waited for."""
+        try:
+            self._connection.request("GET", HEALTH_PATH)
+            self._connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            return False
+        return True
+
+    def close(self) -> None:
+        """It is no more."""
+        self._connection.close()
 
 
 class FewFiles:
@@ -49,22 +134,43 @@ class FewFiles:
     colour: ClassVar[str] = "#a55194"
 
     def inject(self, scene: Scene, nodes: Sequence[str]) -> dict[str, Any]:
-        """See Nemesis."""
-        before: dict[int, tuple[int, int]] = scene.notes.setdefault("before", {})
-        for node in nodes:
-            for pid in scene.target.pids(node)[:1]:
-                before[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-                taken = {int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()}
-                soft = min(before[pid][1], limit_for(taken, scene.rng.choice(SPARE)))
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, before[pid][1]))
-        silent = sum(unanswered(*address_of(scene.target, node), TRIED) for node in nodes)
-        return {"took_effect": silent > 0, "limited": len(before), "unanswered": silent}
+        """See Nemesis. It is tried again while it shows no effect; the limits hold from the first time on."""
+        squeezes: list[Squeeze] = scene.notes.setdefault("squeezes", [])
+        with contextlib.ExitStack() as stack:
+            standing = {node: stack.enter_context(contextlib.closing(Standing(scene.target, node))) for node in nodes}
+            for node in nodes:
+                for pid in scene.target.pids(node)[:1]:
+                    squeezes.append(Squeeze.of(node, pid, scene.rng.choice(SPARE)))
+                    squeezes[-1].tighten()
+            scene.notes["stop"] = threading.Event()
+            thread = threading.Thread(target=self._follow, args=(scene,), name=self.name, daemon=True)
+            scene.notes["thread"] = thread
+            thread.start()
+            for number in range(TRIES):
+                left = [one for one in squeezes if not one.took_effect]
+                if number and left:
+                    scene.notes["stop"].wait(RETRY_S)
+                for one in left:
+                    one.try_it(scene.target, standing[one.node])
+        return {
+            "took_effect": any(one.took_effect for one in squeezes), "limited": len(squeezes),
+            "unanswered": sum(one.silent for one in squeezes),
+        }  # fmt: skip
+
+    @staticmethod
+    def _follow(scene: Scene) -> None:
+        stop: threading.Event = scene.notes["stop"]
+        while not stop.wait(LOOK_S):
+            for one in scene.notes["squeezes"]:
+                one.tighten()
 
     def heal(self, scene: Scene) -> dict[str, Any]:
         """See Nemesis."""
-        for pid, limits in scene.notes.get("before", {}).items():
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        if "stop" in scene.notes:
+            scene.notes["stop"].set()
+            scene.notes["thread"].join()
+        for one in scene.notes.get("squeezes", ()):
+            one.undo()
         return {}
 
 
@@ -74,8 +180,10 @@ def limit_for(taken: set[int], spare: int) -> int:
     return next(itertools.islice(free, spare, None))
 
 
-def unanswered(host: str, port: int, count: int) -> int:
-    """So many of these connections, all at once, got no byte in time."""
+def unanswered(host: str, port: int, count: int, standing: Standing) -> tuple[int, bool]:
+    """So many of these connections, all at once, got neither a byte nor an end within ANSWER_S of the last of them; and
+    whether one that stood before was answered meanwhile.
+    """
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
         for _ in range(count):
             sock = stack.enter_context(socket.socket())
@@ -83,14 +191,14 @@ def unanswered(host: str, port: int, count: int) -> int:
             with contextlib.suppress(OSError):
                 sock.connect((host, port))
                 sock.sendall(HEALTH)
-                selector.register(sock, selectors.EVENT_READ, sock)
-        answered = 0
-        while ready := selector.select(ANSWER_S):
-            for key, _ in ready:
+                selector.register(sock, selectors.EVENT_READ)
+        answered, end_s = 0, time.monotonic() + ANSWER_S
+        is_awake = standing.answers()
+        while selector.get_map() and (left_s := end_s - time.monotonic()) > 0:
+            for key, _ in selector.select(left_s):
                 selector.unregister(key.fileobj)
-                with contextlib.suppress(OSError):
-                    answered += bool(key.data.recv(1))
-        return count - answered
+                answered += 1
+        return count - answered, is_awake
 
 
 class LittleCpu:

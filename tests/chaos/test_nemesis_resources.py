@@ -37,6 +37,34 @@ for line in sys.stdin:
     except OSError as error:
         print(-error.errno, flush=True)
 """
+LETS_GO = """
+import os, resource, selectors, socket, time
+held = [os.open("/dev/null", os.O_RDONLY) for _ in range(60)]
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+with socket.create_server(("127.0.0.1", 0), backlog=64) as server, selectors.DefaultSelector() as selector:
+    selector.register(server, selectors.EVENT_READ)
+    print(server.getsockname()[1], flush=True)
+    while True:
+        if resource.getrlimit(resource.RLIMIT_NOFILE) != limit:
+            while held:
+                os.close(held.pop())
+        for key, _ in selector.select(0.01):
+            if key.fileobj is server:
+                try:
+                    selector.register(server.accept()[0], selectors.EVENT_READ)
+                except OSError:
+                    time.sleep(0.01)
+                continue
+            try:
+                asked = key.fileobj.recv(4096)
+                if asked:
+                    key.fileobj.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
+            except OSError:
+                asked = b""
+            if not asked:
+                selector.unregister(key.fileobj)
+                key.fileobj.close()
+"""
 
 
 class OwnTarget(FakeTarget):
@@ -70,9 +98,27 @@ def child(program: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+class Awake:
+    """A standing connection that is answered."""
+
+    def answers(self) -> bool:
+        return True
+
+
+AWAKE: Any = Awake()
+
+
+def told_to_open(process: subprocess.Popen[str]) -> int:
+    """The descriptor that a process of OPENS got, or the error's number below zero."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    return int(process.stdout.readline())
+
+
 @contextlib.contextmanager
-def listener(answers: bool) -> Iterator[int]:
-    """A port whose connections get a byte, or none."""
+def listener(answers: bool, pause_s: float = 0.0, *, ends: bool = False) -> Iterator[int]:
+    """A port whose connections get a byte, none, or their end; each so long after the one before it."""
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         server.setblocking(False)
@@ -85,8 +131,11 @@ def listener(answers: bool) -> Iterator[int]:
                     for _ in selector.select(0.02):
                         sock, _ = server.accept()
                         held.append(sock)
+                        stop.wait(pause_s)
                         if answers:
                             sock.sendall(b"H")
+                        if ends:
+                            sock.close()
             for sock in held:
                 sock.close()
 
@@ -114,27 +163,22 @@ def test_connections_without_a_byte_are_counted(
     """From outside: nothing is asked of who may open no file."""
     monkeypatch.setattr(resources, "ANSWER_S", 0.3)
     with listener(answers) as port:
-        assert unanswered("127.0.0.1", port, 5) == expected
+        assert unanswered("127.0.0.1", port, 5, AWAKE) == (expected, True)
 
 
-def test_a_process_can_open_hardly_anything_until_it_heals(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("spare", [0, 1, 3])
+def test_a_process_can_open_hardly_anything_until_it_heals(spare: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it has open stays; its limits are those it had."""
-    monkeypatch.setattr(resources, "unanswered", lambda *_: 3)
+    monkeypatch.setattr(resources, "unanswered", lambda *_: (3, True))
+    monkeypatch.setattr(resources, "SPARE", (spare,))
     with child(OPENS) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
         before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
-        process.stdin.write("\n")
-        first = int(process.stdout.readline())
+        first = told_to_open(process)
         one = scene(OwnTarget(process.pid))
         said = FewFiles().inject(one, ["n1"])
-        opened = []
-        for _ in range(6):
-            process.stdin.write("\n")
-            opened.append(int(process.stdout.readline()))
+        opened = [told_to_open(process) for _ in range(6)]
         FewFiles().heal(one)
-        process.stdin.write("\n")
-        last = int(process.stdout.readline())
+        last = told_to_open(process)
         after = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
     FewFiles().heal(one)  # it has ended
     FewFiles().heal(scene(OwnTarget()))
@@ -143,8 +187,76 @@ def test_a_process_can_open_hardly_anything_until_it_heals(monkeypatch: pytest.M
     assert first > 0
     assert last > 0
     assert opened[-1] == -24
-    assert len([fd for fd in opened if fd > 0]) <= max(resources.SPARE)
+    assert len([fd for fd in opened if fd > 0]) == spare
     assert after == before
+
+
+def test_what_was_open_when_it_was_counted_may_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by hundreds of clients that have just left: the limit follows, and nothing is let in all the same."""
+    monkeypatch.setattr(resources, "ANSWER_S", 0.3)
+    with child(LETS_GO) as process:
+        assert process.stdout is not None
+        one = scene(OwnTarget(process.pid, int(process.stdout.readline())))
+        before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        said = FewFiles().inject(one, ["n1"])
+        limit = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[0]
+        FewFiles().heal(one)
+        after = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+
+    assert said["took_effect"] is True
+    assert said["unanswered"] > 0
+    assert limit < 60  # so many it had open
+    assert after == before
+
+
+def test_a_node_that_answers_nobody_shows_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin: it is slow, or stands still, for who was there before is not answered either; nobody asks for ever."""
+    monkeypatch.setattr(resources, "ANSWER_S", 0.1)
+    monkeypatch.setattr(resources, "RETRY_S", 0.001)
+    tried: list[int] = []
+
+    def counted(*said: Any) -> tuple[int, bool]:
+        tried.append(1)
+        return unanswered(*said)
+
+    monkeypatch.setattr(resources, "unanswered", counted)
+    with child(OPENS) as process, listener(answers=False) as port:
+        told_to_open(process)
+        one = scene(OwnTarget(process.pid, port))
+        said = FewFiles().inject(one, ["n1"])
+        FewFiles().heal(one)
+
+    assert said == {"took_effect": False, "limited": 1, "unanswered": resources.TRIED}
+    assert len(tried) == resources.TRIES
+
+
+def test_a_node_that_ends_connections_lets_them_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that wants TLS does with who speaks none: it had a number for each."""
+    monkeypatch.setattr(resources, "ANSWER_S", 0.3)
+    with listener(answers=False, ends=True) as port:
+        assert unanswered("127.0.0.1", port, 5, AWAKE) == (0, True)
+
+
+def test_of_a_node_that_has_ended_nothing_is_limited() -> None:
+    """Neither now nor later, when another process may have its number; and there is no effect."""
+    with child(OPENS) as process:
+        told_to_open(process)
+        squeeze = resources.Squeeze.of("n1", process.pid, 0)
+    squeeze.tighten()
+    squeeze.pid = os.getpid()
+    own = resource.getrlimit(resource.RLIMIT_NOFILE)
+    squeeze.tighten()
+    squeeze.undo()
+
+    assert squeeze.is_over
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == own
+
+
+def test_answers_that_come_late_one_after_another_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node without descriptors lets the next in whenever one has left: each has the same time, from the start."""
+    monkeypatch.setattr(resources, "ANSWER_S", 0.3)
+    with listener(answers=True, pause_s=0.2) as port:
+        assert unanswered("127.0.0.1", port, 6, AWAKE)[0] >= 4
 
 
 # ---- processor time
