@@ -7,7 +7,8 @@ Invariants
   S4  unless faults are meant to overlap, one begins when every node serves: on a slow machine a node that is still
       starting would else be a second fault that nobody planned, and a majority would be gone
   S5  of two faults that overlap none mends or hides the other: what the target has as one whole (a partition, shapes)
-      belongs to one fault at a time, and so does each node's part of what both need
+      belongs to one fault at a time, and so does each node's part of what both need, and each node's data, which its
+      disk, its power and its files are three ways to
   S6  what could not be healed is tried again at the end, and said
 """
 
@@ -19,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .history import NEMESIS
 from .nemesis.base import Scene, missing
-from .targets.base import PACKETS, PARTITION, SHAPE, SINK
+from .targets.base import DISK, FILES, PACKETS, PARTITION, POWER, SHAPE, SINK
 from .threads import together, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from .history import Recorder
     from .nemesis.base import Nemesis
@@ -36,6 +37,7 @@ READY_WAIT_S: Final = 20.0
 FREE_WAIT_S: Final = 60.0
 LOOK_S: Final = 0.05
 ONE_AT_A_TIME: Final = frozenset({PARTITION, SHAPE, PACKETS, SINK})
+STORAGE: Final = frozenset({DISK, FILES, POWER})  # a node whose data is under one of these belongs to that fault
 
 
 class Schedule:
@@ -110,12 +112,11 @@ class Schedule:
 
     def _fights(self, step: Step, nodes: list[str]) -> bool:
         """S5."""
-        own = _kinds(self._nemeses[step.nemesis])
-        for number, (other, _, others, _) in self._held.items():
-            shared = own & _kinds(self._nemeses[other.nemesis])
-            if number not in self._failed and shared and (shared & ONE_AT_A_TIME or set(nodes) & set(others)):
-                return True
-        return False
+        needs = self._nemeses[step.nemesis].needs
+        return any(
+            number not in self._failed and fight(needs, nodes, self._nemeses[other.nemesis].needs, others)
+            for number, (other, _, others, _) in self._held.items()
+        )
 
     async def _leader(self) -> str | None:
         """Waits until one is known, for otherwise a fault of the leader would hit anybody."""
@@ -166,9 +167,18 @@ class Schedule:
         self._held.clear()
 
 
-def _kinds(nemesis: Nemesis) -> frozenset[str]:
-    """What it works with; whatever a hook does may be one thing."""
-    return frozenset(need.partition(":")[0] for need in nemesis.needs)
+def fight(needs: Collection[str], nodes: Collection[str], held: Collection[str], others: Collection[str]) -> bool:
+    """S5: a fault with these needs, of these nodes, and one that needs `held`, of `others`, must not overlap. Pure."""
+    own, theirs = _kinds(needs), _kinds(held)
+    shared = own & theirs
+    if shared & ONE_AT_A_TIME:
+        return True
+    return not set(nodes).isdisjoint(others) and bool(shared or (own & STORAGE and theirs & STORAGE))
+
+
+def _kinds(needs: Collection[str]) -> frozenset[str]:
+    """What a nemesis works with; whatever a hook does may be one thing."""
+    return frozenset(need.partition(":")[0] for need in needs)
 
 
 def select(what: str, nodes: list[str], leader: str | None, rng: random.Random) -> list[str]:

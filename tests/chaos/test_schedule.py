@@ -14,8 +14,8 @@ from chaos import registry
 from chaos.history import Recorder, faults
 from chaos.nemesis.base import Scene
 from chaos.plan import Scenario, expand, parse
-from chaos.schedule import Schedule, select
-from chaos.targets.base import CLOCK, PACKETS, PARTITION, PROCESS
+from chaos.schedule import Schedule, fight, select
+from chaos.targets.base import CLOCK, DISK, FILES, PACKETS, PARTITION, POWER, PROCESS
 from tests.chaos.world import FakeTarget
 
 if TYPE_CHECKING:
@@ -299,7 +299,8 @@ def side_by_side(one: tuple[str, str], two: tuple[str, str]) -> list[str]:
     nemeses: dict[str, Any] = {"a": Noted("a", one[0], said), "b": Noted("b", two[0], said)}
     text = STEP.replace("hold_s = 0", "hold_s = 0.2")
     found = parse('name = "s"\nat_once = 2\norder = "given"\n' + text % ("a", one[1]) + text % ("b", two[1]))
-    target = FakeTarget(abilities=frozenset({PARTITION, PROCESS, CLOCK, "hook:a", "hook:b"}))
+    able = frozenset({PARTITION, PROCESS, CLOCK, DISK, FILES, POWER, "hook:a", "hook:b"})
+    target = FakeTarget(abilities=able)
     asyncio.run(Schedule(expand(found, 1), target, nemeses, FakeWatch(), Recorder(io.StringIO())).run())  # type: ignore[arg-type]
     return said
 
@@ -311,6 +312,10 @@ def side_by_side(one: tuple[str, str], two: tuple[str, str]) -> list[str]:
         ((PROCESS, "n1"), (PROCESS, "n1")),
         ((PROCESS, "all"), (PROCESS, "n3")),
         (("hook:a", "n1"), ("hook:b", "n1")),
+        ((DISK, "n1"), (FILES, "n1")),  # a folder is emptied on a disk that is full
+        ((FILES, "n3"), (DISK, "n3")),
+        ((POWER, "n1"), (DISK, "n1")),  # a disk is mounted afresh while another fault fills it
+        ((POWER, "all"), (FILES, "n3")),
     ],
 )
 def test_faults_that_would_mend_each_other_wait(one: tuple[str, str], two: tuple[str, str]) -> None:
@@ -327,6 +332,10 @@ def test_faults_that_would_mend_each_other_wait(one: tuple[str, str], two: tuple
         ((PROCESS, "n1"), (PROCESS, "n3")),
         ((CLOCK, "n1"), (PROCESS, "n1")),
         (("hook:a", "n1"), ("hook:b", "n3")),
+        ((DISK, "n1"), (FILES, "n3")),
+        ((POWER, "n1"), (DISK, "n3")),
+        ((DISK, "n1"), (PROCESS, "n1")),
+        ((FILES, "n1"), (PARTITION, "n1")),
     ],
 )
 def test_other_faults_overlap(one: tuple[str, str], two: tuple[str, str]) -> None:
@@ -334,6 +343,30 @@ def test_other_faults_overlap(one: tuple[str, str], two: tuple[str, str]) -> Non
     said = side_by_side(one, two)
 
     assert [line.endswith("healed") for line in said] == [False, False, True, True]
+
+
+STORAGE = ["disk-error", "disk-full", "disk-slow", "power", "rollback", "rot", "wipe"]
+
+
+@pytest.mark.parametrize("one", STORAGE)
+@pytest.mark.parametrize("two", STORAGE)
+def test_a_node_whose_data_is_under_a_fault_belongs_to_that_fault(one: str, two: str) -> None:
+    """Whichever two of the real ones it is; on two nodes they may hold together."""
+    needs = [registry.nemesis(name).needs for name in (one, two)]
+
+    assert fight(needs[0], ["n1", "n2"], needs[1], ["n2"])
+    assert not fight(needs[0], ["n1"], needs[1], ["n2"])
+
+
+def test_a_claim_is_no_draw() -> None:
+    """Who waited hits whom it would have hit: victims are the seed's, whatever the other lane does."""
+    found = parse('name = "s"\nat_once = 2\norder = "given"\n' + STEP % ("a", "n1") + STEP % ("b", "one"))
+    seed = expand(found, 1).steps[1].seed
+    (victim,) = select("one", ["n1", "n2", "n3"], "n2", random.Random(seed))
+    waited = [line for line in side_by_side((DISK, victim), (FILES, "one")) if line.startswith("b ")]
+    alone = [line for line in side_by_side((CLOCK, victim), (FILES, "one")) if line.startswith("b ")]
+
+    assert waited[0] == alone[0] == f"b {victim}"
 
 
 def test_one_that_is_in_the_way_for_ever_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
