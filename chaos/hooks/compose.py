@@ -47,10 +47,9 @@ class Project:
     # ---- faults: each says what the daemon sees of it
     def kill(self, nodes: Sequence[str]) -> dict[str, Any]:
         """No process of them runs."""
-        found = [self.container(node) for node in nodes]
+        found = [one for one in map(self.container, nodes) if docker.state(one)["Running"]]
         for one in found:
-            if docker.state(one)["Running"]:
-                docker.docker("kill", one)
+            docker.docker("kill", one)
         killed = sum(not docker.state(one)["Running"] for one in found)
         return {"killed": killed, "took_effect": killed > 0}
 

@@ -63,6 +63,7 @@ class ComposeTarget:
         self.ledger = Ledger()
         self.project = f"{PREFIX}{os.getpid()}"
         self._containers: dict[str, str] = {}
+        self._ended: set[str] = set()  # by the run, and not started again
         self._grudge: dict[str, list[str]] = {}
 
     # ---- abilities
@@ -121,7 +122,8 @@ class ComposeTarget:
         codes: dict[str, int | None] = {}
         for node, one in self._containers.items():
             self.resume(node)
-            codes[node] = self.terminate(node) if docker.state(one)["Running"] else None
+            said = docker.state(one)
+            codes[node] = self.terminate(node) if said["Running"] else self._code_of_its_own(node, said)
             own = self.folder / "nodes" / node
             own.mkdir(parents=True, exist_ok=True)
             (own / "node.log").write_text(docker.docker("logs", one) or "\n")
@@ -148,20 +150,38 @@ class ComposeTarget:
         """See Target."""
         if docker.state(self._containers[node])["Running"]:
             docker.docker("kill", self._containers[node])
+            self._ended.add(node)
 
     def terminate(self, node: str) -> int:
         """See Target."""
         self.resume(node)
-        docker.docker("stop", "-t", str(END_S), self._containers[node])
-        code = int(docker.state(self._containers[node])["ExitCode"])
-        return SIGNALLED - code if code > SIGNALLED else code
+        if docker.state(self._containers[node])["Running"]:
+            docker.docker("stop", "-t", str(END_S), self._containers[node])
+            self._ended.add(node)
+        return exit_code(docker.state(self._containers[node]))
+
+    def _code_of_its_own(self, node: str, said: dict[str, Any]) -> int | None:
+        """Of a container that does not run; None if the run has ended it, or it never ran."""
+        return None if node in self._ended or said["Status"] == "created" else exit_code(said)
 
     def revive(self, node: str) -> None:
-        """See Target; what it does not hear it goes on not to hear."""
+        """See Target; what it does not hear it goes on not to hear, and so do those that do not hear it."""
         self.resume(node)
         if not docker.state(self._containers[node])["Running"]:
             docker.docker("start", self._containers[node])
-            self._cut([node])
+            self._ended.discard(node)
+            if self._grudge:
+                self._cut(self.nodes)  # all: its address may be a new one
+        self._opened(node)
+
+    def _opened(self, node: str) -> None:
+        """It has its keys. That the daemon started it says little: it may have ended since, and again and again."""
+
+        def alive() -> bool:
+            said = docker.state(self._containers[node])
+            return bool(said["Running"]) and not said.get("Restarting")
+
+        keys.unseal(self.url(node), node, self.shares, self.ca_file, alive=alive)
 
     def pause(self, node: str) -> None:
         """See Target, by the freezer."""
@@ -178,9 +198,9 @@ class ComposeTarget:
         docker.docker("kill", "-s", str(number), self._containers[node])
 
     def pids(self, node: str) -> list[int]:
-        """See Target; numbers of the daemon's machine."""
+        """See Target; numbers of the daemon's machine. One that waits to be started again has none."""
         state = docker.state(self._containers[node])
-        return [int(state["Pid"])] if state["Running"] else []
+        return [int(state["Pid"])] if state["Running"] and state["Pid"] and not state.get("Restarting") else []
 
     def environ(self, node: str) -> dict[str, str]:
         """See Target."""
@@ -200,7 +220,7 @@ class ComposeTarget:
         """The daemon is asked once, for it is slow; the rules follow within milliseconds of each other."""
         said = dict(zip(self.nodes, docker.inspected(*map(self._containers.__getitem__, self.nodes)), strict=True))
         for node in nodes:
-            if said[node]["State"]["Running"]:
+            if said[node]["State"]["Running"] and said[node]["State"]["Pid"]:
                 heard = [docker.networks_of(said[other]).values() for other in self._grudge.get(node, ())]
                 text = rules([address for addresses in heard for address in addresses if address])
                 docker.command([*_inside(said[node]["State"]["Pid"]), "nft", "-f", "-"], stdin=text)
@@ -235,6 +255,12 @@ class ComposeTarget:
 
     def _cannot(self, what: str, ability: str) -> NoReturn:
         raise TargetError(f"cannot {what}: {self.why_not(ability)}")
+
+
+def exit_code(said: dict[str, Any]) -> int:
+    """As processes have it: a signal's number below zero. Pure."""
+    code = int(said["ExitCode"])
+    return SIGNALLED - code if code > SIGNALLED else code
 
 
 def _inside(pid: int) -> list[str]:

@@ -29,9 +29,12 @@ if words[0] == "ps":
     if labels["com.docker.compose.project"] == "shop":
         said = " ".join(n for n in state if n == labels["com.docker.compose.service"])
 elif words[0] == "inspect":
-    one = state[words[-1]]
-    networks = {"NetworkSettings": {"Networks": {n: {"IPAddress": "10.0.0.1"} for n in one["nets"]}}}
-    said = json.dumps([{"State": {"Running": one["up"], "Paused": one["paused"]}, **networks}])
+    said = json.dumps([
+        {"State": {"Running": one["up"], "Paused": one["paused"], "Pid": 7 if one["up"] else 0,
+                   "Restarting": one["loops"], "ExitCode": one["code"], "Status": one["status"]},
+         "NetworkSettings": {"Networks": {n: {"IPAddress": "10.0.0.1" if one["up"] else ""} for n in one["nets"]}}}
+        for one in map(state.__getitem__, words[words.index("container") + 1 :])
+    ])
 elif words[0] == "network" and words[1] == "ls":
     said = "shop_api shop_backend"
 elif words[0] == "network":
@@ -43,8 +46,10 @@ elif words[0] == "network":
         one["alias"] = words[words.index("--alias") + 1]
 else:
     one = state[words[-1]]
-    one.update({"kill": {"up": False}, "start": {"up": True}, "restart": {"up": True}, "pause": {"paused": True},
-                "unpause": {"paused": False}}[words[0]])
+    up, down = {"up": True, "status": "running"}, {"up": False, "status": "exited"}
+    one.update({"kill": {**down, "code": 137}, "start": up if one["starts"] else {**down, "code": 1}, "restart": up,
+                "stop": {**down, "code": 0, "loops": False} if one["up"] and not one["loops"] else down, "logs": {},
+                "pause": {"paused": True}, "unpause": {"paused": False}}[words[0]])
     one["done"].append(words[0])
 store.write_text(json.dumps(state))
 print(said)
@@ -57,7 +62,8 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program = tmp_path / "docker"
     program.write_text(DOCKER % sys.executable)
     program.chmod(0o700)
-    one = {"up": True, "paused": False, "nets": ["shop_api", "shop_backend"], "done": []}
+    one = {"up": True, "paused": False, "loops": False, "starts": True, "code": 0, "status": "running",
+           "nets": ["shop_api", "shop_backend"], "done": []}
     (tmp_path / "state.json").write_text(json.dumps({f"vault{number}": one for number in (1, 2, 3)}))
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("CHAOS_NODES", json.dumps({f"n{number}": "http://x" for number in (1, 2, 3)}))
@@ -116,6 +122,17 @@ def test_who_was_isolated_is_found_under_its_name_again(daemon: Path) -> None:
     assert all(sorted(one["nets"]) == ["shop_api", "shop_backend"] for one in state(daemon).values())
 
 
+def test_who_did_not_run_before_was_not_killed(daemon: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It had ended by itself: the fault took no effect there."""
+    hook("inject", "kill", "n2")
+    capsys.readouterr()
+    assert hook("inject", "kill", "n2") == 0
+    assert json.loads(capsys.readouterr().out) == {"killed": 0, "took_effect": False}
+    assert hook("inject", "kill", "n2", "n3") == 0
+    assert json.loads(capsys.readouterr().out) == {"killed": 1, "took_effect": True}
+    assert state(daemon)["vault2"]["done"] == ["kill"]
+
+
 def test_a_rolling_restart_takes_the_victims_last(daemon: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each once."""
     assert hook("inject", "rolling", "n1") == 0
@@ -134,6 +151,95 @@ def test_what_is_not_there_is_an_error(daemon: Path, capsys: pytest.CaptureFixtu
     assert "project bank has 0 containers of service vault1" in said
     assert "no fault is called fire" in said
     assert state(daemon) == before
+
+
+# ---- the target
+@pytest.fixture
+def target(daemon: Path, tmp_path: Path) -> ComposeTarget:
+    """Of the daemon's three containers, all running."""
+    made = ComposeTarget(tmp_path / "run", TargetSettings())
+    made._containers = {f"n{number}": f"vault{number}" for number in (1, 2, 3)}
+    assert set(made._containers.values()) == set(state(daemon))
+    return made
+
+
+def changed(daemon: Path, name: str, **how: Any) -> None:
+    """What happens to a container by itself."""
+    found = state(daemon)
+    found[name] |= how
+    (daemon / "state.json").write_text(json.dumps(found))
+
+
+def test_a_container_that_ended_by_itself_has_its_code(daemon: Path, target: ComposeTarget) -> None:
+    """Its node crashed, and nobody may take it for one that the run has ended."""
+    changed(daemon, "vault1", up=False, status="exited", code=1)
+    changed(daemon, "vault2", up=False, status="exited", code=139)
+
+    assert target.stop() == {"n1": 1, "n2": -11, "n3": 0}
+    assert all((target.folder / "nodes" / node / "node.log").is_file() for node in target.nodes)
+
+
+def test_a_container_that_the_run_has_ended_has_none(daemon: Path, target: ComposeTarget) -> None:
+    """The twin; so has one that never ran."""
+    target.kill("n1")
+    target.terminate("n2")
+    changed(daemon, "vault3", up=False, status="created", code=127)
+
+    assert target.stop() == {"n1": None, "n2": None, "n3": None}
+
+
+def test_what_was_ended_and_started_again_may_end_by_itself(
+    daemon: Path, target: ComposeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From then on its end is its own; and one that had crashed is not excused by a kill that came too late."""
+    monkeypatch.setattr(target, "_opened", lambda _: None)  # nobody listens
+    target.kill("n1")
+    target.revive("n1")
+    for name in ("vault1", "vault2"):
+        changed(daemon, name, up=False, status="exited", code=3)
+    target.kill("n2")
+
+    assert target.stop() == {"n1": 3, "n2": 3, "n3": 0}
+
+
+def test_a_container_that_ends_again_and_again_is_stopped_with_its_code(daemon: Path, target: ComposeTarget) -> None:
+    """The daemon, which starts it each time, calls it running; it has no process to be broken."""
+    changed(daemon, "vault1", loops=True, status="restarting", code=1)
+    found = json.loads(json.dumps(state(daemon)))
+    assert target.pids("n2") == [7]
+    assert target.pids("n1") == []
+    assert found["vault1"]["up"]
+
+    assert target.stop() == {"n1": 1, "n2": 0, "n3": 0}
+
+
+def test_a_container_that_ends_at_once_is_not_revived(
+    daemon: Path, target: ComposeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon has started it, and that is all."""
+    target.kill("n1")
+    changed(daemon, "vault1", starts=False)
+    monkeypatch.setattr(ComposeTarget, "ca_file", None)
+
+    with pytest.raises(TargetError, match="n1 has ended"):
+        target.revive("n1")
+    assert target.stop()["n1"] == 1
+
+
+@pytest.mark.parametrize(("grudge", "cut"), [({"n2": ["n1"]}, [["n1", "n2", "n3"]]), ({}, [])])
+def test_who_starts_within_a_partition_is_not_heard(
+    target: ComposeTarget, monkeypatch: pytest.MonkeyPatch, grudge: dict[str, list[str]], cut: list[list[str]]
+) -> None:
+    """Its address may be new, so all that do not hear it are told; without a partition nobody is."""
+    told: list[list[str]] = []
+    monkeypatch.setattr(target, "_opened", lambda _: None)  # nobody listens
+    monkeypatch.setattr(target, "_cut", lambda nodes: told.append(list(nodes)))
+    target.kill("n1")
+    target.grudge(grudge)
+    del told[:]
+    target.revive("n1")
+
+    assert told == cut
 
 
 def test_rules_drop_what_is_not_heard_and_no_more() -> None:
