@@ -19,6 +19,7 @@ async def main() -> None:
 
     async def handle(asked: dict[str, Any]) -> dict[str, Any]:
         if asked["do"] == "listen":
+            network.seed = int(asked.get("seed", 0))
             for link in asked["links"]:
                 await network.listen(Link(**link))
             return {}

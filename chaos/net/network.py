@@ -12,6 +12,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +48,9 @@ class Counts:
 
 @dataclass(slots=True)
 class Network:
-    """Links, hosts that are down, and the shape of each direction."""
+    """Links, hosts that are down, and the shape of each direction; `seed` is of what is drawn there."""
 
+    seed: int = 0
     counts: Counts = field(default_factory=Counts)
     _shapes: dict[tuple[str, str], Shape] = field(default_factory=dict)
     _down: set[str] = field(default_factory=set)
@@ -101,16 +103,18 @@ class Network:
         self._passages.discard(passage)
 
     def _shape(self, source: str, sink: str) -> Shape:
-        return self._shapes.setdefault((source, sink), Shape())
+        if (source, sink) not in self._shapes:
+            self._shapes[source, sink] = Shape(rng=random.Random(f"{self.seed}/{source}/{sink}"))
+        return self._shapes[source, sink]
 
     def _between(self, one: str, other: str) -> list[Passage]:
         return [passage for passage in self._passages if set(passage.hosts) == {one, other}]
 
     # ---- commands
-    def shape(self, source: str, sink: str, delay_s: float, bytes_per_s: float) -> None:
-        """That direction is so long and so narrow, for what is sent from now on."""
+    def shape(self, source: str, sink: str, delay_s: float, bytes_per_s: float, jitter_s: float = 0.0) -> None:
+        """That direction is so long, so uneven and so narrow, for what is sent from now on."""
         shape = self._shape(source, sink)
-        shape.delay_s, shape.bytes_per_s = delay_s, bytes_per_s
+        shape.delay_s, shape.jitter_s, shape.bytes_per_s = delay_s, jitter_s, bytes_per_s
 
     def cut(self, source: str, sink: str) -> None:
         """Nothing arrives in that direction (N2)."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from cluster.links.certs import write_certificates
 
-from .base import CLOCK, PARTITION, SHAPE, Shape, TargetSettings
+from .base import CLOCK, PARTITION, SHAPE, Shape, TargetError, TargetSettings
 from .child import Child
 from .configuring import CLUSTER_NAME
 from .node import Node
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLOCK_VARIABLE: Final = "STRONGROOM_DEV_CLOCK_FILE"
+OF_PACKETS: Final = ("loss", "duplicates", "reordered", "corrupted")  # parts of a Shape
 
 
 class LocalTarget(ProcessTarget):
@@ -51,7 +52,7 @@ class LocalTarget(ProcessTarget):
         self._proxies = dict(zip(pairs, ports[2 * len(self.nodes) :], strict=True))
         write_certificates(self.folder / "certs", {node: [HOST] for node in self.nodes}, None, CLUSTER_NAME)
         self._network.start()
-        self._network.ask("listen", links=[
+        self._network.ask("listen", seed=self.settings.seed, links=[
             {"dialler": dialler, "target": target, "port": port, "target_port": self._ports[target][1],
              "address": HOST}
             for (dialler, target), port in self._proxies.items()
@@ -95,8 +96,12 @@ class LocalTarget(ProcessTarget):
         self._cut = wanted
 
     def shape(self, source: str, sink: str, shape: Shape) -> None:
-        """See Target; packets cannot be had here."""
-        self._network.ask("shape", source=source, sink=sink, delay_s=shape.delay_s, bytes_per_s=shape.bytes_per_s)
+        """See Target; of packets nothing can be had."""
+        lacking = [name for name in OF_PACKETS if getattr(shape, name)]
+        if lacking:
+            raise TargetError(f"no {', '.join(lacking)} from {source} to {sink}: {self.why_not('packets')}")
+        how = {"delay_s": shape.delay_s, "jitter_s": shape.jitter_s, "bytes_per_s": shape.bytes_per_s}
+        self._network.ask("shape", source=source, sink=sink, **how)
 
     def counts(self) -> dict[str, int]:
         """See Target."""
