@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ISOLATE: Final = '[[faults]]\nnemesis = "isolate"\nhold_s = [2.5, 3.5]\ntimes = 2\n'
 KILL: Final = '[[faults]]\nnemesis = "kill"\nhold_s = [0.8, 1.5]\ntimes = 3\n'
+CUT_OFF: Final = ISOLATE.replace('"isolate"\n', '"isolate"\nselect = "follower"\n')
 PAUSE: Final = '[[faults]]\nnemesis = "pause"\nselect = "follower"\nhold_s = [0.5, 1.0]\n'
 
 
@@ -330,7 +331,7 @@ MUTANTS: Final = {
         ProductMutant("leader-reads-without-a-round", "a leader answers reads without asking a majority",
                       ("witness", "wgl", "session"), leader_reads_without_a_round, "register = 1", ISOLATE),
         ProductMutant("follower-reads", "a follower answers with what it has applied", ("witness", "wgl", "session"),
-                      followers_read_what_they_have, "register = 1"),
+                      followers_read_what_they_have, "register = 1", CUT_OFF),
         ProductMutant("list-forgets", "a listing leaves out a name", ("sets",), lists_forget_the_newest, "set = 1"),
         ProductMutant("ack-before-commit", "a write is answered before a majority has it",
                       ("acked", "witness", "wgl", "sets"), acknowledged_before_it_is_committed,

@@ -100,7 +100,8 @@ def main() -> int:
             print(line, flush=True)
     if said.write:
         CAUGHT.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{len(names) - sum('MISSED' in line for line in lines)} of {len(names)} caught")
+    missed = [line.split()[0] for line in lines if " MISSED " in line]
+    print(f"{len(names) - len(missed)} of {len(names)} caught" + "; missed: " * bool(missed) + ", ".join(missed))
     return 1 if bad else 0
 
 
