@@ -9,14 +9,14 @@ from .backup.chain import RestoreError, Run, newest_gap
 from .backup.copying import Copied, copy, prune
 from .backup.format import NO_HASH
 from .backup.joining import Joining
-from .backup.layout import OccupiedError
+from .backup.layout import OccupiedError, check_free
 from .backup.line import claim_of
 from .backup.lines import lines, newest
 from .backup.order import Expected, MissingEndError, Order, Report, UnwitnessedError
 from .backup.ports import Policy as BackupPolicy
 from .backup.ports import Standing
 from .backup.read_through import Contents, ReadThrough
-from .backup.recovering import Assessment, Recovering
+from .backup.recovering import Assessment, Recovering, envelopes_of
 from .backup.renew import BATCH_TOKENS_VOID, HELD_DEVICES, RESTORED, Change, Restored, Wish
 from .backup.restore import Point, Progress, Restore, Survey, choose, survey
 from .backup.restoring import Restoring
@@ -240,11 +240,13 @@ __all__ = [
     "certificate_der",
     "certificate_expiry",
     "certificate_names",
+    "check_free",
     "checked",
     "choose",
     "claim_of",
     "clock_of",
     "copy",
+    "envelopes_of",
     "failpoint",
     "find_cluster",
     "grants_sql",

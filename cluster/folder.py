@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 PROFILE = "profile"
+PROFILES = frozenset({"production", "dev"})
 RESTORING = "restoring"  # stands in a folder while a restore fills it
 
 
@@ -44,7 +45,7 @@ def lock_for_reading(root: Path) -> int | None:
     Nothing is made or written. Raises FolderError while a process serves from the folder.
     """
     try:
-        fd = os.open(root / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(root / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     try:
@@ -57,12 +58,21 @@ def lock_for_reading(root: Path) -> int | None:
 
 def check_profile(disk: Disk, profile: str) -> None:
     """The folder has this profile, from now on and for ever. Raises FolderError if it has another."""
+    if not has_profile(disk, profile):
+        write_file(disk, PROFILE, profile.encode() + b"\n")
+
+
+def has_profile(disk: Disk, profile: str) -> bool:
+    """Whether the folder has a profile, which is then this one. Raises FolderError if it has another."""
     found = read_file(disk, PROFILE)
     if found is None:
-        write_file(disk, PROFILE, profile.encode() + b"\n")
-    elif found.decode("ascii", "replace").strip() != profile:
-        known = found.decode("ascii", "replace").strip()
+        return False
+    known = found.decode("ascii", "replace").strip()
+    if known not in PROFILES:  # whatever stands there is not repeated
+        raise FolderError(f"the data folder's file {PROFILE} is damaged: it must hold the word {profile!r}")
+    if known != profile:
         raise FolderError(f"the data folder is of profile {known!r}, not {profile!r}")
+    return True
 
 
 def check_whole(disk: Disk) -> None:

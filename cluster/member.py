@@ -31,7 +31,7 @@ from .journal.modes import FSYNC
 from .keyring.envelope import read_seal
 from .keyring.sealing import Sealer
 from .links.transport import Identity, Links, NotSentError
-from .opening import open_files, start_writer
+from .opening import check_readable, open_files, start_writer
 from .raft.log import DurableLog
 from .raft.replica import Replica
 from .raft.store import FileSnapshots
@@ -162,6 +162,7 @@ class Member(Serving):
         self._lock_fd = lock_folder(settings.data_dir)
         check_profile(self.disk, settings.profile)
         check_whole(self.disk)
+        check_readable(self.disk)
         if settings.tls is not None and settings.listen is not None:
             members = {name: address.peer for name, address in settings.members.items() if name != settings.node_id}
             self.links = Links(

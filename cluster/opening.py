@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from .files import KEYRING, read_bootstrap, read_file
 from .journal.ballot import write_ballot
+from .journal.ballot_file import BALLOT_NAME
 from .journal.memory import MemoryWriter
 from .journal.modes import BUFFERED, FSYNC, MEMORY
 from .journal.parent import ChildWriter
+from .keyring.envelope import read_seal
 from .raft.boot import Opened, open_journal
 from .raft.loading import load_newest
 
@@ -29,6 +32,15 @@ if TYPE_CHECKING:
     from .state.machine import State
 
 log = logging.getLogger("strongroom.member")
+
+
+def check_readable(disk: Disk) -> None:
+    """Keys may open this folder, or it is empty. Raises DamagedError where none ever will, OSError for no file."""
+    read_file(disk, BALLOT_NAME)  # a link or a folder of that name is not "never written"
+    read_bootstrap(disk)
+    kept = read_file(disk, KEYRING)
+    if kept is not None:
+        read_seal(kept)
 
 
 def open_files(

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -259,7 +260,12 @@ class ReadingDisk(SystemDisk):
         """See Disk."""
         if create:
             raise _read_only(name)
-        return ReadingFile(os.open(self._root / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+        path = self._root / name
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would be waited for
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return ReadingFile(fd)
 
     def rename(self, old: str, new: str) -> None:
         """Refused."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("strongroom.node")
 
+DAMAGED_NEXT = "move the folder away and start with an empty one, which the other members fill; or restore a backup"
 GC_THRESHOLDS = (10_000, 20, 1_000_000)  # a full collection would stop the loop: it runs when nothing is served
 
 
@@ -76,7 +77,10 @@ async def _serve(config: Config, read_again: Callable[[], Config] | None) -> int
     try:
         node = Node(config)
         await node.start()
-    except (OSError, DamagedError, FailpointError, FolderError, ShimRefusedError, SinkRefusedError) as error:
+    except DamagedError as error:
+        log.critical("the node cannot start: %s: %s: %s", config.node.data_dir, error, DAMAGED_NEXT)
+        return 1
+    except (OSError, FailpointError, FolderError, ShimRefusedError, SinkRefusedError) as error:
         log.critical("the node cannot start: %s", error)
         return 1
     if read_again is not None:

@@ -58,13 +58,15 @@ class Dev:
         _private_folder(self.data)
         self.lock = lock_data(self.data)  # children do not inherit it: the kernel frees it when this process ends
         path = self.data / SECRETS
-        if path.exists():
-            self.secrets = json.loads(path.read_text(encoding="utf-8"))
+        if os.path.lexists(path):
+            self.secrets = _secrets_in(path)
             if self.secrets["nodes"] != self.options.nodes:
                 raise DevError(
                     f"{self.data} holds a cluster of {self.secrets['nodes']} nodes: start it with --nodes "
                     f"{self.secrets['nodes']}, or take another folder"
                 )
+        elif any(self.data.glob("n*/data/keyring")):
+            raise DevError(f"{path} is gone, and with it the keys of the nodes: bring it back, or remove {self.data}")
         for number in range(self.options.nodes):
             port = self.options.port_base + 10 * number
             check_free(port)
@@ -280,6 +282,18 @@ def _ending(code: int) -> str:
 def _overrides(name: str) -> bool:
     """A setting in our environment is not meant for the children."""
     return name.startswith("STRONGROOM_") and "__" in name
+
+
+def _secrets_in(path: Path) -> dict[str, Any]:
+    """What `initialise` wrote. Raises DevError for anything else, and repeats none of it; OSError."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    types = {"nodes": int, "root_token": str, "unseal_keys": list}
+    if not isinstance(found, dict) or any(type(found.get(name)) is not kind for name, kind in types.items()):
+        raise DevError(f"{path} is damaged, and with it the keys of {path.parent}: bring it back, or remove the folder")
+    return found
 
 
 def _private_folder(path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from cluster import (
     MOUNT_UUID_BYTES,
     VERSION_BYTES,
+    DamagedError,
+    FolderError,
     Inspection,
     Mount,
     NotInitialisedError,
@@ -123,10 +125,18 @@ def dumped(
         envelope = read_file(disk, "keyring")
         if envelope is None:
             raise NotInitialisedError(f"{folder} is no member's data folder")
-        seal = read_seal(envelope)[1]
-        unsealed = keys_for(seal.type, seal.threshold).open(envelope)
         try:
-            inspection = Inspection(disk, unsealed, SystemRandom())
+            seal = read_seal(envelope)[1]
+            unsealed = keys_for(seal.type, seal.threshold).open(envelope)
+        except DamagedError as error:
+            raise DamagedError(f"{folder}/keyring: {error}; another member's opens the log as well") from None
+        try:
+            try:
+                inspection = Inspection(disk, unsealed, SystemRandom())
+            except (NotInitialisedError, FolderError) as error:
+                raise type(error)(f"{folder}: {error}") from None
+            except DamagedError as error:
+                raise DamagedError(f"{folder}: {error}: look into the folder of another member") from None
             try:
                 return _said(inspection, say, verify=verify)
             finally:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StrongroomError
 from ..files import BOOTSTRAP, KEYRING, Bootstrap, read_file, write_bootstrap, write_file
-from ..folder import RESTORING, check_profile
+from ..folder import RESTORING, check_profile, has_profile
 from ..journal.ballot import Ballot, read_ballot, write_ballot
 from ..journal.ballot_file import BALLOT_NAME
 from ..journal.snapshot_file import FOLDER, SnapshotWriter, remove_all_snapshots
@@ -49,6 +49,17 @@ def check_empty(disk: Disk) -> None:
         held.append("ballot")
     if held or any(name.endswith(".snapshot") for name in disk.names(FOLDER)) or disk.names("journal"):
         raise OccupiedError("the data folder belongs to a member: restore into an empty one")
+
+
+def check_free(disk: Disk, profile: str) -> None:
+    """A restore can be laid out here, for all that can be seen before it begins. Nothing is written.
+
+    Raises OccupiedError, DamagedError for what is left of a member, FolderError (another profile), OSError.
+    """
+    has_profile(disk, profile)
+    read_file(disk, BALLOT_NAME)  # `names` shows no link and no folder of that name
+    if read_file(disk, RESTORING) is None:
+        check_empty(disk)
 
 
 def lay_out(

@@ -14,7 +14,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import NotInitialisedError, WrongKeyError
+from ..errors import DamagedError, NotInitialisedError, WrongKeyError
 from ..files import KEYRING, read_file
 from ..keyring.envelope import read_seal
 from ..state.digest import DIGEST_BYTES
@@ -25,7 +25,7 @@ from .restore import Point, Progress, Restore
 from .survivor import read_survivor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..keyring.seal import Unsealed
     from ..seams import Clock, Disk, Random
@@ -103,22 +103,30 @@ class Recovering:
 
     def _open(self) -> None:
         """The newest keyring of the folders is open: later terms open what earlier ones sealed."""
-        envelopes = [found for disk in self._folders.values() if (found := read_file(disk, KEYRING)) is not None]
+        envelopes = envelopes_of(self._folders)
         if not envelopes:
             raise NotInitialisedError("none of the folders is a member's")
         why = ""
-        for envelope in sorted(envelopes, key=lambda one: (read_seal(one)[1].epoch, len(one)), reverse=True):
+        envelopes.sort(key=lambda one: (read_seal(one[1])[1].epoch, len(one[1])), reverse=True)
+        for name, envelope in envelopes:
             try:
                 self._unsealed, self._envelope = self._open_with(envelope), envelope
             except WrongKeyError as error:
                 why = why or str(error)
+            except DamagedError as error:
+                raise DamagedError(_keyring_damaged(name, error)) from None
             else:
                 return
         raise WrongKeyError(why)
 
     def _survivor(self, name: str, disk: Disk) -> Source:
         assert self._unsealed is not None
-        found = read_survivor(disk, self._unsealed.keyring, self._random)
+        try:
+            found = read_survivor(disk, self._unsealed.keyring, self._random)
+        except NotInitialisedError as error:
+            raise NotInitialisedError(f"{name}: {error}: leave it out") from None
+        except DamagedError as error:
+            raise DamagedError(f"{name}: {error}: leave the folder out, and go on from the others") from None
         state = self._states[name] = found.state
         return Source(
             name, found.generation, state.applied_index, state.applied_term, state.time_ns, found.committed,
@@ -164,6 +172,23 @@ class Recovering:
             read_seal(self._envelope)[1], [] if self._sink is None else [self._sink], disks, extra,
         )  # fmt: skip
         return {"generation": line.generation, "digest": digest}
+
+
+def envelopes_of(folders: Mapping[str, Disk]) -> list[tuple[str, bytes]]:
+    """(name, keyring) of each folder that has one; each says how it is sealed. Raises DamagedError, OSError."""
+    found = [(name, data) for name, disk in folders.items() if (data := read_file(disk, KEYRING)) is not None]
+    for name, data in found:
+        try:
+            read_seal(data)
+        except DamagedError as error:
+            raise DamagedError(_keyring_damaged(name, error)) from None
+    return found
+
+
+def _keyring_damaged(folder: str, error: DamagedError) -> str:
+    return (
+        f"{folder}/{KEYRING}: {error}: put a copy of another member's {KEYRING} in its place, or leave the folder out"
+    )
 
 
 async def _why_left_out(sink: Sink) -> str:

@@ -8,19 +8,23 @@ and never over an existing one.
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import hashlib
 import ipaddress
 import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from ..errors import DamagedError
 from .handshake import HandshakeError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    CaKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 SCHEME = "strongroom://"
 VALID_DAYS = 825
@@ -86,24 +90,26 @@ def write_certificates(
 ) -> list[Path]:
     """Write `<id>.pem`, `<id>.key` for every node and, unless `ca` (a folder with ca.pem and ca.key) is given, the CA.
 
-    Returns the files written. Raises FileExistsError rather than overwrite one.
+    Returns the files written. Raises FileExistsError rather than overwrite one, DamagedError for a CA that is none:
+    then nothing is written.
     """
-    from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
+    given = None if ca is None else _read_ca(ca)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in (*(() if given else ("ca",)), *nodes):
+        for path in (out / f"{name}.pem", out / f"{name}.key"):
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     written: list[Path] = []
-    if ca is None:
-        ca_key = _new_key()
-        ca_cert = _ca_certificate(ca_key, cluster_name)
+    if given is None:
+        new_key = _new_key()
+        given = new_key, _ca_certificate(new_key, cluster_name)
         written += [
-            _write(out / "ca.pem", ca_cert.public_bytes(serialization.Encoding.PEM)),
-            _write(out / "ca.key", _pem(ca_key)),
+            _write(out / "ca.pem", given[1].public_bytes(serialization.Encoding.PEM)),
+            _write(out / "ca.key", _pem(new_key)),
         ]
-    else:
-        loaded = serialization.load_pem_private_key((ca / "ca.key").read_bytes(), None)
-        ca_key = loaded  # type: ignore[assignment] # made by this function: an EC key
-        ca_cert = x509.load_pem_x509_certificate((ca / "ca.pem").read_bytes())
+    ca_key, ca_cert = given
     for node_id, hosts in nodes.items():
         key = _new_key()
         cert = _node_certificate(key, node_id, hosts, cluster_name, ca_key, ca_cert, days)
@@ -112,6 +118,30 @@ def write_certificates(
             _write(out / f"{node_id}.key", _pem(key)),
         ]
     return written
+
+
+def _read_ca(folder: Path) -> tuple[CaKey, x509.Certificate]:
+    """Its key and its certificate, which belong together. Raises DamagedError, OSError."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    key_data, cert_data = (folder / "ca.key").read_bytes(), (folder / "ca.pem").read_bytes()
+    try:
+        key = serialization.load_pem_private_key(key_data, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it needs a password
+        key = None
+    if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
+        raise DamagedError(f"{folder / 'ca.key'} must be the key of the node CA, EC or RSA, PEM, without a password")
+    try:
+        certificate = x509.load_pem_x509_certificate(cert_data)
+        is_its_own = certificate.public_key() == key.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise DamagedError(f"{folder / 'ca.pem'} must be the certificate of the node CA, PEM") from None
+    if not is_its_own:
+        raise DamagedError(f"{folder / 'ca.key'} is not the key of the certificate in {folder / 'ca.pem'}")
+    return key, certificate
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:
@@ -182,7 +212,7 @@ def _node_certificate(
     node_id: str,
     hosts: list[str],
     cluster_name: str,
-    ca_key: ec.EllipticCurvePrivateKey,
+    ca_key: CaKey,
     ca_cert: x509.Certificate,
     days: float,
 ) -> x509.Certificate:

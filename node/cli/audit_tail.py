@@ -45,7 +45,7 @@ def tail(file: Path, count: int, follow: bool, prefix: str | None, request_id: s
                 for line in filter(wanted, follower.follow(_pause)):
                     _show(line)
     except OSError as error:
-        raise LocalError(f"the file cannot be read: {error.strerror}") from error
+        raise LocalError(f"{file} cannot be read: {error.strerror}") from error
     except KeyboardInterrupt:
         return 0
     return 0

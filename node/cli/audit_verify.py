@@ -125,7 +125,7 @@ class Source:
                 with path.open("rb") as file:
                     yield from file
         except OSError as error:
-            raise LocalError(f"the file cannot be read: {error.strerror}") from error
+            raise LocalError(f"{path} cannot be read: {error.strerror}") from error
 
     def lines(self) -> Iterator[bytes]:
         """Every line that is asked for, without what syslog put before it; and whatever is none, if all are."""

@@ -11,6 +11,7 @@ import datetime as dt
 import os
 import re
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -21,7 +22,7 @@ from .session import option
 from .values import read_file, read_stdin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from cluster import Transit
 
@@ -126,11 +127,18 @@ def keys_asked(kind: str, threshold: int) -> Keys:
 
 
 def finished(work: Coroutine[Any, Any, T]) -> T:
-    """What it returns. Raises LocalError, Refused or OutcomeUnknown for every expected error of ours."""
+    """What it returns. Raises what `ending` does."""
+    with ending():
+        return asyncio.run(work)
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Every expected error of ours inside is LocalError, Refused or OutcomeUnknown outside."""
     from cluster import FencedError, SinkError, StrongroomError, UnknownStoreError
 
     try:
-        return asyncio.run(work)
+        yield
     except UnknownStoreError as error:
         raise OutcomeUnknown(f"{error}\nnext: run the command again") from None
     except (SinkError, FencedError) as error:

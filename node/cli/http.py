@@ -199,12 +199,16 @@ def _split(url: str) -> tuple[str, str, int]:
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:
+    named = f"-ca-cert: {settings.ca_cert}"
     try:
         context = ssl.create_default_context(cafile=settings.ca_cert)
         if settings.client_cert:
+            named = f"-client-cert and -client-key: {settings.client_cert}, {settings.client_key or 'with its key'}"
             context.load_cert_chain(settings.client_cert, settings.client_key)
+    except (ssl.SSLError, ValueError):  # the library's text says nothing to whoever gave a wrong file
+        raise LocalError(f"{named}: not PEM, or not a certificate and its key") from None
     except OSError as error:
-        raise LocalError(f"the certificate files cannot be read: {error.strerror or 'not PEM'}") from None
+        raise LocalError(f"{named}: cannot be read: {error.strerror}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.skip_verify:
         context.check_hostname = False

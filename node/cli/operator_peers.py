@@ -65,14 +65,14 @@ def hosts_of(words: Sequence[str]) -> dict[str, list[str]]:
 @click.argument("nodes", nargs=-1, required=True, metavar="ID=HOST[,HOST]...")
 def certs(out: Path, ca: Path | None, cluster_name: str, nodes: tuple[str, ...]) -> None:
     """Make the node CA, unless one is given, and a certificate for each node."""
+    from .backup_options import ending
+
     named = hosts_of(nodes)
     write: Callable[[Path, dict[str, list[str]], Path | None, str], list[Path]] = importlib.import_module(
         "cluster.links.certs"
     ).write_certificates
-    try:
+    with ending():
         written = write(out, named, ca, cluster_name)
-    except OSError as error:
-        raise LocalError(f"{error.filename or out} cannot be used: {error.strerror}") from None
     for path in written:
         click.echo(str(path))
     remark("Each node gets its own key and certificate and the CA's certificate; keep the CA's key off the nodes.")

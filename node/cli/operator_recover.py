@@ -5,6 +5,7 @@ A shell around node/restore. Invariant: what is lost is said, and somebody typed
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import click
 from .backup_options import (
     command,
     confirm,
+    ending,
     finished,
     form_option,
     from_option,
@@ -59,8 +61,8 @@ def recover(**given: Any) -> None:
 
     wanted, key_file, key_text = wanted_of(given)
     places = places_of(given["urls"], given["password_files"])
-    same = {path.resolve() for path in given["survivors"]} & {path.resolve() for path in wanted.folders}
-    if same:
+    # unlike Path.resolve, it takes a loop of links as it comes
+    if {os.path.realpath(path) for path in given["survivors"]} & {os.path.realpath(path) for path in wanted.folders}:
         raise LocalError("the new cluster must stand in another folder than a survivor: name it with -data")
     if given["keep_tokens"]:
         confirm(
@@ -90,7 +92,8 @@ def recover(**given: Any) -> None:
 def _seal(survivors: Sequence[Path]) -> tuple[str, int]:
     from ..restore.recover import seal_of
 
-    kind, threshold = seal_of(survivors)
+    with ending():
+        kind, threshold = seal_of(survivors)
     if not kind:
         raise LocalError("none of the folders is a member's")
     return kind, threshold

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cluster import (
+    DamagedError,
+    FolderError,
     Joining,
+    OccupiedError,
     Order,
     Point,
     Progress,
@@ -29,6 +32,7 @@ from cluster import (
     ValueSealing,
     Verifying,
     Wish,
+    check_free,
     checked,
     is_snapshot,
     lock_folder,
@@ -170,7 +174,7 @@ async def restored(
         others = [one.sink for one in found if one is not chosen]
         opener = checked(chosen.sink, keys.open, random)
         work = Restoring(chosen.sink, order, opener, SystemClock(), random, on_progress, others)
-        with folders([] if disks is not None else wanted.folders) as locked:
+        with free_folders([] if disks is not None else wanted.folders, wanted.profile) as locked:
             report = await work.run(locked if disks is None else disks, maker.extra)
         return {"url": chosen.sink.url, **report_json(report, maker.token)}
 
@@ -181,7 +185,7 @@ async def joined(
     """The folders are those of further members of a restored cluster. Raises what Joining.run raises."""
     async with opened(place) as sink:
         work = Joining(sink, generation, wanted.profile, keys.open, SystemClock(), SystemRandom(), on_progress)
-        with folders(wanted.folders) as disks:
+        with free_folders(wanted.folders, wanted.profile) as disks:
             index = await work.run(disks, members)
     return {"generation": uuid_of(generation), "index": index, "folders": len(wanted.folders)}
 
@@ -223,5 +227,19 @@ def folders(paths: Sequence[Path]) -> Iterator[list[Disk]]:
         for path in paths:
             disks.append(SystemDisk(path))
             stack.callback(os.close, lock_folder(path))
+        yield disks
+
+
+@contextmanager
+def free_folders(paths: Sequence[Path], profile: str) -> Iterator[list[Disk]]:
+    """As `folders`, and none is a member's. Raises OccupiedError, FolderError, which name the folder, and OSError."""
+    with folders(paths) as disks:
+        for path, disk in zip(paths, disks, strict=True):
+            try:
+                check_free(disk, profile)
+            except (OccupiedError, DamagedError) as error:
+                raise OccupiedError(f"{path}: {error}") from None
+            except FolderError as error:
+                raise FolderError(f"{path}: {error}") from None
         yield disks
 

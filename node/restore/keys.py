@@ -58,7 +58,10 @@ class Keys:
             return static_seal.parse_key(self._key_text.encode())
         if not self._key_file:
             raise WrongKeyError("this backup is sealed with a key file: give it with -key-file")
-        return static_seal.read_key(self._key_file, static_seal.SystemKeyFile())
+        try:
+            return static_seal.read_key(self._key_file, static_seal.SystemKeyFile())
+        except static_seal.KeyFileError as error:
+            raise static_seal.KeyFileError(f"{error} ({self._key_file})") from None
 
     @staticmethod
     def _by_other_vault(transit: Transit, envelope: bytes) -> Unsealed:

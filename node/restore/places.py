@@ -9,15 +9,15 @@ Source: docs/backup.md.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from cluster import RestoreError, SinkRefusedError, lines, newest, open_sink, survey
+from cluster import RestoreError, SinkError, SinkRefusedError, lines, newest, open_sink, survey
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from cluster import Run, Sink, Survey
 
@@ -61,8 +61,9 @@ async def opened(place: Place, *, new: bool = False, reads_only: bool = False) -
     """The sink, open inside; `reads_only`: to be looked at. Raises SinkError."""
     sink = sink_at(place, new=new)
     try:
-        async with asyncio.timeout(TIMEOUT_S):
-            await (sink.look() if reads_only else sink.open())
+        with _named(sink):
+            async with asyncio.timeout(TIMEOUT_S):
+                await (sink.look() if reads_only else sink.open())
         yield sink
     finally:
         await sink.close()
@@ -75,12 +76,23 @@ async def all_found(places: Sequence[Place]) -> AsyncIterator[list[Found]]:
     try:
         found = []
         for place, sink in zip(places, sinks, strict=True):
-            await sink.look()
-            found.append(Found(place, sink, await survey(sink)))
+            with _named(sink):
+                await sink.look()
+                found.append(Found(place, sink, await survey(sink)))
         yield found
     finally:
         for sink in sinks:
             await sink.close()
+
+
+@contextmanager
+def _named(sink: Sink) -> Iterator[None]:
+    """Of several sinks, the one that fails is known by its URL, which holds no password. Raises SinkError."""
+    try:
+        yield
+    except SinkError as error:
+        text = str(error)
+        raise type(error)(text if sink.url in text else f"{sink.url}: {text}") from None
 
 
 def furthest(found: Sequence[Found], generation: bytes | None, *, unled: bool = False) -> tuple[Found, Survey]:

@@ -14,12 +14,12 @@ from cluster import (
     SystemDisk,
     SystemRandom,
     Wish,
-    read_file,
+    envelopes_of,
     read_seal,
 )
 
 from ..status import rfc3339, uuid_of
-from .jobs import RootTokenMaker, folders, silent
+from .jobs import RootTokenMaker, folders, free_folders, silent
 from .places import opened
 
 if TYPE_CHECKING:
@@ -35,9 +35,12 @@ if TYPE_CHECKING:
 
 
 def seal_of(survivors: Sequence[Path]) -> tuple[str, int]:
-    """(type, threshold) of the newest seal in the folders; ("", 0) if none of them is a member's."""
-    found = [read_file(SystemDisk(path), "keyring") for path in survivors if path.is_dir()]
-    seals = [read_seal(envelope)[1] for envelope in found if envelope is not None]
+    """(type, threshold) of the newest seal in the folders; ("", 0) if none of them is a member's.
+
+    Raises DamagedError, OSError.
+    """
+    found = envelopes_of({str(path): SystemDisk(path) for path in survivors if path.is_dir()})
+    seals = [read_seal(envelope)[1] for _, envelope in found]
     newest = max(seals, key=lambda seal: seal.epoch, default=None)
     return ("", 0) if newest is None else (newest.type, newest.threshold)
 
@@ -58,7 +61,7 @@ async def recovered(
             assessment = await work.assess()
             shown = assessment_json(assessment)
             agree(shown)
-            targets = stack.enter_context(folders(wanted.folders))
+            targets = stack.enter_context(free_folders(wanted.folders, wanted.profile))
             done = await work.run(
                 assessment.best, wanted.members, wanted.profile, Wish(keep_tokens), targets, maker.extra, fork=fork
             )

@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from cluster.errors import DamagedError
-from cluster.files import read_bootstrap, write_bootstrap
+from cluster.files import BOOTSTRAP, KEYRING, read_bootstrap, write_bootstrap
 from cluster.journal.ballot import read_ballot
+from cluster.journal.ballot_file import BALLOT_NAME
 from cluster.keyring.seal import open_envelope
 from tests.cluster.test_member import a_member, running
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -38,6 +40,58 @@ async def test_a_member_does_not_open_with_another_generation_or_entry(tmp_path:
 
         assert found is not None
         assert not found[1].recovering
+        assert not member.sealed
+    finally:
+        await member.stop()
+
+
+@pytest.mark.parametrize("name", [BOOTSTRAP, KEYRING])
+@pytest.mark.parametrize("rot", [lambda data: b"", lambda data: data[:5], lambda data: b"x" + data[1:]])
+async def test_a_member_does_not_start_with_files_that_no_key_opens(
+    tmp_path: Path, name: str, rot: Callable[[bytes], bytes]
+) -> None:
+    """It would be sealed for ever. It starts when they are put right; an empty folder has none, and starts as well."""
+    async with running(tmp_path) as (_, root_key):
+        pass
+    file = tmp_path / name
+    true = file.read_bytes()
+    file.write_bytes(rot(true))
+    refused = a_member(tmp_path)
+    with pytest.raises(DamagedError):
+        await refused.start()
+    await refused.stop()
+    file.write_bytes(true)
+    member = a_member(tmp_path)
+    await member.start()
+    try:
+        await member.open_with(open_envelope(bytearray(root_key), member.envelope))
+
+        assert not member.sealed
+    finally:
+        await member.stop()
+
+
+@pytest.mark.parametrize("stands_there", ["folder", "link"])
+async def test_a_member_does_not_take_what_is_no_file_for_a_ballot_never_written(
+    tmp_path: Path, stands_there: str
+) -> None:
+    """It might have voted. With its ballot back it opens."""
+    async with running(tmp_path) as (_, root_key):
+        pass
+    ballot, kept = tmp_path / BALLOT_NAME, tmp_path / "kept"
+    ballot.rename(kept)
+    ballot.mkdir() if stands_there == "folder" else ballot.symlink_to(tmp_path / "nowhere")
+    refused = a_member(tmp_path)
+    with pytest.raises(OSError, match=BALLOT_NAME):
+        await refused.start()
+    await refused.stop()
+    ballot.rmdir() if stands_there == "folder" else ballot.unlink()
+    kept.rename(ballot)
+    member = a_member(tmp_path)
+    await member.start()
+    try:
+        await member.open_with(open_envelope(bytearray(root_key), member.envelope))
+
         assert not member.sealed
     finally:
         await member.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import types
 from pathlib import Path
 
@@ -150,9 +149,7 @@ def certificates(monkeypatch):
         calls.append((out, nodes, ca, cluster_name))
         return [out / "ca.pem"]
 
-    module = types.ModuleType("cluster.links.certs")
-    module.write_certificates = write_certificates
-    monkeypatch.setitem(sys.modules, "cluster.links.certs", module)
+    monkeypatch.setattr("cluster.links.certs.write_certificates", write_certificates)
     return calls
 
 
