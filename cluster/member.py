@@ -77,7 +77,6 @@ class Member(Serving):
         self._boot_id = system_boot_id() if boot_id is None else boot_id
         self.init_state = InitState(self.disk)
         self.keyrings = Keyrings(self)
-        self.values: ValueSealing | None = None
         self.unsealed: Unsealed | None = None
         self.unsealed_s: float | None = None
         self.generation = b""

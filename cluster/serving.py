@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from .errors import NotLeaderError, UnavailableError, UnknownOutcomeError
+from .errors import NotLeaderError, SealedError, UnavailableError, UnknownOutcomeError
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .state.machine import Outcome
     from .state.transaction import Draft
     from .state.view import View
+    from .values import ValueSealing
 
 A = TypeVar("A")
 
@@ -47,7 +48,15 @@ class Serving(Turns):
 
     def __init__(self, settings: MemberSettings, clock: Clock | None, random: Random | None) -> None:
         super().__init__(settings, clock, random)
+        self.values: ValueSealing | None = None
         self._waiting: deque[tuple[float, asyncio.Future[int], bool]] = deque()  # until, who, proposed nothing
+
+    @property
+    def value_sealing(self) -> ValueSealing:
+        """What seals and opens values; raises SealedError."""
+        if self.values is None:
+            raise SealedError("this node is sealed")
+        return self.values
 
     async def write(self, decide: Callable[[View, int], tuple[Draft, A]]) -> tuple[int, A]:
         """As `propose`, between what backups ask of writes: refused before, or unknown after, if they do not hold."""

@@ -129,8 +129,7 @@ class AuditDesk:
 
     def _specs(self) -> dict[str, DeviceSpec]:
         member = self._member
-        values, state = member.values, member.view
-        assert values is not None
+        values, state = member.value_sealing, member.view
         specs = {}
         for key, _, record in state.items(Table.AUDIT_DEVICE):
             device = records.decode(AuditDevice, record)
@@ -153,9 +152,7 @@ class AuditDesk:
 
     def _read_headers(self) -> None:
         """The audited headers are the state's; those before stay where they cannot be read."""
-        values = self._member.values
-        assert values is not None
-        context = system_context(self._member.view, values)
+        context = system_context(self._member.view, self._member.value_sealing)
         try:
             headers = {} if context is None else request_headers.audited_headers(context)
         except DamagedError:
@@ -236,9 +233,8 @@ class AuditDesk:
         if view.get(Table.AUDIT_DEVICE, key) is not None:
             return draft, None
         member = self._member
-        assert member.values is not None
         rid = member.random.bytes(8)
-        salt_id, box = member.values.seal(
+        salt_id, box = member.value_sealing.seal(
             view,
             draft,
             member.random.bytes(SALT_BYTES),

@@ -11,6 +11,7 @@ Invariants
   F3  a request that was forwarded is never forwarded again
   F4  a request by a token with limited uses goes to the leader, and the use is in the same transaction
   F5  the outcome of a failed write is said: applied no, unknown or yes
+  F6  a node that is sealed under a request says so, and nothing that was read: 503, unless something was done already
 Source: Vault internals, "Request handling"; docs/architecture.md.
 """
 
@@ -36,7 +37,7 @@ from .engines import wrapping_tokens
 from .engines.system.routes import unsupported_operation
 from .http.render import refused, respond
 from .judge import Judge, Judged
-from .outcomes import AuditFailedError, answer_of, broken, failed, outcome
+from .outcomes import AuditFailedError, answer_of, broken, failed, outcome, while_sealed
 from .request import OPERATIONS, WRITES, Answer, NeedsDecision, RawRequest, RawResponse, Refusal
 from .writing import Writing, ask, is_for_leader
 
@@ -105,9 +106,11 @@ class Flow:
         if isinstance(error, Refusal):
             return refused(error)
         assert isinstance(error, (StrongroomError, AuditFailedError))
-        if request.forwarded_from is not None and isinstance(error, StrongroomError) and not _is_final(error):
+        sealed = self._member.sealed
+        said = while_sealed(error) if sealed else error
+        if request.forwarded_from is not None and isinstance(said, StrongroomError) and not _is_final(said):
             raise NotLeaderError(self._member.leader_id) from error  # the forwarder waits for the next leader
-        return answer_of(request, error)
+        return answer_of(request, said, sealed=sealed)
 
     async def _handle(self, request: RawRequest) -> RawResponse:
         member = self._member
@@ -126,7 +129,7 @@ class Flow:
             except StrongroomError as error:
                 if self.metrics is not None:
                     self.metrics.reads["refused"] += 1
-                await self._record_failure(request, error)
+                await self.record_failure(request, error)
                 raise
             state = member.view
             if registry.epoch != epoch:  # the mount may only now be here
@@ -135,7 +138,7 @@ class Flow:
                 response = await self._read(request, routed, state)
                 if response is not None:
                     return response
-        self._write_ids.give(request, member.now_ns(), early=member.leader_id is None)
+        self._write_ids.give(request, member.now_ns(), routed=routed, early=member.leader_id is None)
         if member.is_leader:
             return await self._writing.write(request)
         return await self._elsewhere(request)
@@ -151,20 +154,21 @@ class Flow:
         try:
             response = await self._forward(request)
         except StrongroomError as error:
-            await self._record_failure(request, error)
+            await self.record_failure(request, error)
             raise
         assert isinstance(response, RawResponse)
         return response
 
-    async def _record_failure(self, request: RawRequest, error: StrongroomError) -> None:
-        """While this node is sealed there are no keys for a record."""
-        if not isinstance(error, SealedError):
-            await self._record(request, failed(error))
+    async def record_failure(self, request: RawRequest, error: StrongroomError) -> None:
+        """F1 for what becomes of an error. While this node is sealed there are no keys for a record."""
+        if not self._member.sealed:
+            applied = "unknown" if isinstance(error, UnknownOutcomeError) else "no"
+            await self._record(request, failed(error), applied)
 
-    async def _record(self, request: RawRequest, refusal: Refusal) -> None:
+    async def _record(self, request: RawRequest, refusal: Refusal, applied: str = "no") -> None:
         """F1 for what this node answers without having judged it. Raises AuditFailedError."""
         if self._audit.enabled and not await self._audit.both(request, None, None, refusal):
-            raise AuditFailedError
+            raise AuditFailedError(applied)
 
     async def limited(self, request: RawRequest, refusal: Refusal, *, audited: bool) -> RawResponse:
         """The answer to a request that a quota holds back, before anybody looked who asks."""
@@ -172,7 +176,7 @@ class Flow:
             if audited:
                 await self._record(request, refusal)
         except AuditFailedError as error:
-            return answer_of(request, error)
+            return answer_of(request, error, sealed=self._member.sealed)
         if request.operation in WRITES:
             return outcome(request, refusal.status, refusal.texts[0], "no", retry_after_s=refusal.retry_after_s)
         return refused(refusal)
@@ -193,9 +197,9 @@ class Flow:
             raise unsupported_operation()  # it would be judged as something else than what is done
         try:
             await member.read_barrier()
-        except UnavailableError as error:
+        except StrongroomError as error:
             if not stale:
-                await self._record_failure(request, error)
+                await self.record_failure(request, error)
                 raise
         state, now_ns = member.view, member.now_ns()
         judged: Judged | None = None
@@ -210,7 +214,7 @@ class Flow:
         except Refusal as error:
             refusal = error
         except StrongroomError as error:
-            await self._record_failure(request, error)
+            await self.record_failure(request, error)
             raise
         if self._audit.enabled and not await self._audit.request(request, judged, refusal):
             raise AuditFailedError
@@ -222,7 +226,7 @@ class Flow:
             except StrongroomError as error:
                 failure, refusal = error, failed(error)
         if self._audit.enabled and not await self._audit.response(request, judged, answer, refusal):
-            raise AuditFailedError(unknown=_is_open(failure, refusal))
+            raise AuditFailedError(_applied(request, failure, refusal))
         if failure is not None:
             raise failure
         if refusal is not None:
@@ -247,7 +251,7 @@ class Flow:
         except StrongroomError as error:
             failure, refusal = error, failed(error)
         if self._audit.enabled and not await self._audit.response(request, None, answer, refusal):
-            raise AuditFailedError(unknown=_is_open(failure, refusal))
+            raise AuditFailedError(_applied(request, failure, refusal))
         if failure is not None:
             raise failure
         if refusal is not None:
@@ -260,6 +264,8 @@ class Flow:
 
         Elsewhere it is refused: the leader cannot answer for this node, and only the leader can take a use.
         """
+        if self._member.leader_id is None:
+            raise UnavailableError("there is no leader now")
         if not self._member.is_leader:
             raise Refusal(400, "a token with a limited number of uses works on this path only at the active node")
         replica = self._member.running
@@ -358,16 +364,17 @@ class Flow:
         return self._indexes.add(done.response, done.at_index, "readindex") if request.token else done.response
 
     def _limited(self, view: View, request: RawRequest, now_ns: int) -> bool:
-        assert self._member.values is not None
         if request.path == wrapping_tokens.LOOKUP:
             return False  # looking is free, also where it fails
-        token = tokens.authenticate(view, self._member.values, request.token, now_ns, request.remote_address)
+        sealing = self._member.value_sealing
+        token = tokens.authenticate(view, sealing, request.token, now_ns, request.remote_address)
         return token is not None and token.record.num_uses != 0
 
 
 def _is_final(error: Exception) -> bool:
     """Whether another node, or the same one a little later, would say the same."""
-    return isinstance(error, OverloadedError) or not isinstance(error, (NotLeaderError, UnavailableError))
+    elsewhere = (NotLeaderError, SealedError, UnavailableError)
+    return isinstance(error, OverloadedError) or not isinstance(error, elsewhere)
 
 
 async def _run(action: Callable[[], Awaitable[None]]) -> None:
@@ -377,6 +384,8 @@ async def _run(action: Callable[[], Awaitable[None]]) -> None:
 __all__ = ["Flow"]
 
 
-def _is_open(failure: StrongroomError | None, refusal: Refusal | None) -> bool:
-    """Nobody knows what became of what was done, whichever way that was said."""
-    return isinstance(failure, UnknownOutcomeError) or (refusal is not None and refusal.applied == "unknown")
+def _applied(request: RawRequest, failure: StrongroomError | None, refusal: Refusal | None) -> str:
+    """What became of what a local path did, whichever way that was said."""
+    if isinstance(failure, UnknownOutcomeError) or (refusal is not None and refusal.applied == "unknown"):
+        return "unknown"
+    return "yes" if refusal is None and request.operation in WRITES else "no"

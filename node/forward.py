@@ -139,7 +139,8 @@ class Forwarder:
     async def forward(self, request: RawRequest) -> RawResponse:
         """The leader's answer. While the request has surely had no effect a leader is looked for, bounded.
 
-        Raises UnavailableError where the request had no effect, UnknownOutcomeError where it may have had one.
+        Raises UnavailableError or SealedError where the request had no effect, UnknownOutcomeError where it may have
+        had one.
         """
         if self._under_way >= self._per_peer_max:
             raise OverloadedError("too many requests wait for the leader")
@@ -150,6 +151,8 @@ class Forwarder:
                 try:
                     return await self._send(request)
                 except (NotSentError, NotLeaderError):
+                    if self._member.replica is None:
+                        raise SealedError("this node is sealed") from None
                     if self._member.clock.boot() > end:
                         raise UnavailableError("the cluster has no leader that answers") from None
                     await asyncio.sleep(POLL_S)

@@ -145,8 +145,7 @@ class RootDesk:
     async def _make_token(self, epoch: int) -> str:
         """G1, G4. Raises UnavailableError where the seal was changed meanwhile, and as `Member.write`."""
         member = self._member
-        sealing = member.values
-        assert sealing is not None
+        sealing = member.value_sealing
         token = new_raw_token(member.random.bytes)
 
         def decide(view: View, now_ns: int) -> tuple[Draft, None]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster import DamagedError
+from cluster import StrongroomError
 
 from .engines.base import Caller, Context
 from .engines.kv2 import KvV2, current_json
@@ -44,6 +44,10 @@ class HotReads:
         self._indexes = indexes
         self._metrics = metrics
         self._context: tuple[Routed, State, int, Context] | None = None  # of the mount, state and time asked for last
+        registry.on_forget.append(self._forget)
+
+    def _forget(self) -> None:
+        self._context = None
 
     def read(self, path: str, token: str, request_id: str, address: str, state: State) -> RawResponse | None:
         """The answer to GET of `path`, or None."""
@@ -51,17 +55,17 @@ class HotReads:
         if mount is None or type(mount.engine) is not KvV2 or not path.startswith(DATA, len(mount.mount_path)):
             return None
         judge = self._judge
-        now_ns = judge.now()
         try:
+            now_ns = judge.now()
             if not judge.may_read(state, token, path, now_ns, address):
                 return None
             data = current_json(self._of(mount, state, now_ns), path[len(mount.mount_path) + len(DATA) :])
-        except (Refusal, DamagedError):
+            lines = None if data is None else self._indexes.lines(state.applied_index, "readindex")
+        except (Refusal, StrongroomError):  # damaged, or sealed: the ordinary way says which
             return None
-        if data is None:
+        if data is None or lines is None:
             return None
         self._metrics.reads["readindex"] += 1
-        lines = self._indexes.lines(state.applied_index, "readindex")
         return RawResponse(200, read_envelope(request_id, data), lines=lines)
 
     def _of(self, mount: Routed, state: State, now_ns: int) -> Context:

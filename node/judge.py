@@ -61,6 +61,12 @@ class Judge:
         self._callers: dict[bytes, tuple[Token, int, bool, Caller]] = {}  # token key → record, second, sudo, caller
         self._persons: PersonCache = {}
         self._turn_ns = 0  # the cluster's time in this turn of the loop
+        registry.on_forget.append(self._forget)
+
+    def _forget(self) -> None:
+        self._tokens.clear()
+        self._callers.clear()
+        self._persons.clear()
 
     def at(self, view: View, request: RawRequest, now_ns: int, *, pending: bool, local: bool = False) -> Judged:
         """As `judge`, with the route looked up in the same view."""
@@ -77,13 +83,15 @@ class Judge:
         pending: bool,
         local: bool = False,
     ) -> Judged:
-        """Raises Refusal as Vault would: first the token, then the policy, then the route (a local path needs none)."""
-        member = self._member
-        assert member.values is not None
+        """Raises Refusal as Vault would: first the token, then the policy, then the route (a local path needs none).
+
+        Raises SealedError.
+        """
+        sealing = self._member.value_sealing
         if request.path in wrapping_tokens.NAMING and request.operation is not Operation.HELP:
-            wrapping_tokens.named_token(view, member.values, request, now_ns)
+            wrapping_tokens.named_token(view, sealing, request, now_ns)
         token = tokens.authenticate(
-            view, member.values, request.token, now_ns, request.remote_address, None if pending else self._tokens
+            view, sealing, request.token, now_ns, request.remote_address, None if pending else self._tokens
         )
         person = None
         if token is not None and token.record.entity_id:
@@ -131,10 +139,9 @@ class Judge:
     def may_read(self, view: View, raw_token: str, path: str, now_ns: int, address: str) -> bool:
         """Whether `judge` would let a GET of a secret's path pass, by a token and a rule without any conditions.
 
-        False also for what is merely unusual; then ask `judge`.
+        False also for what is merely unusual; then ask `judge`. Raises SealedError.
         """
-        sealing = self._member.values
-        assert sealing is not None
+        sealing = self._member.value_sealing
         token = tokens.authenticate(view, sealing, raw_token, now_ns, address, self._tokens)
         if token is None or token.record.num_uses or token.record.bound_cidrs or token.is_batch:
             return False
@@ -181,14 +188,13 @@ class Judge:
         return Operation.CREATE if exists is False else Operation.UPDATE
 
     def context(self, view: View, routed: Routed, now_ns: int, caller: Caller) -> Context:
-        """What an engine may look at for this caller."""
+        """What an engine may look at for this caller. Raises SealedError."""
         member = self._member
-        assert member.values is not None
         return Context(
             view=view,
             now_ns=now_ns,
             random=member.random.bytes,
-            sealing=member.values,
+            sealing=member.value_sealing,
             caller=caller,
             mount_path=routed.mount_path,
             mount=routed.mount,

@@ -99,16 +99,17 @@ class LocalPaths:
         of it, there is nothing to be had.
         """
         misused = _misused(request)
+        was_sealed = self._member.sealed  # a path of sealed nodes says what is wrong with itself
         try:
             if misused is None:
                 return await handler(request)
-            if self._member.sealed or request.path.startswith("/") or request.path in PUBLIC:
+            if was_sealed or request.path.startswith("/") or request.path in PUBLIC:
                 return refused(misused)
             return await self._flow.unjudged(request, _refusing(misused))
         except Refusal as refusal:
             return refused(refusal)
         except (StrongroomError, AuditFailedError) as error:
-            return answer_of(request, error)
+            return answer_of(request, error, sealed=self._member.sealed and not was_sealed)
 
     # ---- open
     async def _init(self, request: RawRequest) -> RawResponse:

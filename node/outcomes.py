@@ -22,14 +22,16 @@ log = logging.getLogger("strongroom.node")
 
 RETRY_AFTER_S = 1
 INTERNAL = multierror(["internal error"])
+SEALED = "Vault is sealed"
+UNKNOWN = "the outcome of the write is unknown"
 
 
 class AuditFailedError(Exception):
-    """No device took the record: the request must not be answered. `unknown`: and nobody knows what became of it."""
+    """No device took the record: the request must not be answered. `applied`: what became of it, no, unknown or yes."""
 
-    def __init__(self, *, unknown: bool = False) -> None:
+    def __init__(self, applied: str = "no") -> None:
         super().__init__()
-        self.unknown = unknown
+        self.applied = applied
 
 
 def outcome(
@@ -51,9 +53,9 @@ def broken(error: Exception) -> Refusal:
 def failed(error: StrongroomError) -> Refusal:
     """What an error of the cluster is to a client, and to audit."""
     if isinstance(error, SealedError):
-        return Refusal(503, "Vault is sealed", retry_after_s=RETRY_AFTER_S)
+        return Refusal(503, SEALED, retry_after_s=RETRY_AFTER_S)
     if isinstance(error, UnknownOutcomeError):
-        return Refusal(504, "the outcome of the write is unknown")
+        return Refusal(504, UNKNOWN)
     if isinstance(error, DamagedError):
         return Refusal(500, "internal error")
     if isinstance(error, TooLargeError):
@@ -67,10 +69,30 @@ def say_write_id(request: RawRequest, response: RawResponse) -> None:
         response.headers.append(("X-Strongroom-Write-Id", request.write_id))
 
 
-def answer_of(request: RawRequest, error: StrongroomError | AuditFailedError) -> RawResponse:
-    """The whole answer."""
+def while_sealed(error: StrongroomError | AuditFailedError) -> StrongroomError | AuditFailedError:
+    """What the error is once this node was sealed under the request: the seal alone, wherever nothing was done.
+
+    Without keys there is no record (the chain has none), no leader and no majority: those are what the seal looks like
+    from inside. Whatever the request did before stays said, and so does what does not open: that was tried with keys.
+    """
     if isinstance(error, AuditFailedError):
-        return outcome(request, 500, INTERNAL, "unknown") if error.unknown else refused(Refusal(500, INTERNAL))
+        if error.applied == "unknown":
+            return UnknownOutcomeError(UNKNOWN)
+        return SealedError("this node is sealed") if error.applied == "no" else error
+    return SealedError("this node is sealed") if failed(error).status == 503 else error
+
+
+def answer_of(
+    request: RawRequest, error: StrongroomError | AuditFailedError, *, sealed: bool = False
+) -> RawResponse:
+    """The whole answer. `sealed`: this node was, while the request was under way."""
+    if sealed:
+        error = while_sealed(error)
+    if isinstance(error, AuditFailedError):
+        status, text = (503, SEALED) if sealed else (500, INTERNAL)
+        if error.applied == "no":
+            return refused(Refusal(status, text))
+        return outcome(request, status, text, error.applied)
     refusal = failed(error)
     if isinstance(error, DamagedError):
         return refused(refusal)
@@ -78,4 +100,6 @@ def answer_of(request: RawRequest, error: StrongroomError | AuditFailedError) ->
     return outcome(request, refusal.status, refusal.texts[0], applied, retry_after_s=refusal.retry_after_s)
 
 
-__all__ = ["INTERNAL", "AuditFailedError", "answer_of", "broken", "failed", "outcome", "say_write_id"]
+__all__ = [
+    "INTERNAL", "AuditFailedError", "answer_of", "broken", "failed", "outcome", "say_write_id", "while_sealed",
+]  # fmt: skip

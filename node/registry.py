@@ -51,6 +51,7 @@ class Registry:
         self._routes: dict[str, Routed] = {}  # paths of secrets alone: others may hold a token
         self._lone: dict[str, Routed | None] = {}  # mount path → the mount that has every path below it
         self.epoch = 0  # moves when a mount, a policy or somebody's identity changes
+        self.on_forget: list[Callable[[], None]] = []  # of those who remember what they read of the state
 
     # ---- following the state
     def changed(self, _index: int, transaction: Any) -> None:
@@ -66,10 +67,14 @@ class Registry:
                 self.epoch += 1
 
     def forget(self) -> None:
-        """The whole state was replaced."""
+        """The whole state was replaced, or is gone with the keys: nothing that was read of it is kept here."""
         self._mounts = None
+        self._routes.clear()
+        self._lone.clear()
         self._forget_policies()
         self.epoch += 1
+        for forget in self.on_forget:
+            forget()
 
     def _forget_policies(self) -> None:
         self._acls.clear()

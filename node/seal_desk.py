@@ -240,13 +240,16 @@ class SealDesk:
         """
         member = self._member
         begun = member.clock.boot()
-        while member.replica is not None and (waited_s := member.clock.boot() - begun) < SERVES_S:
+        while not member.sealed and (waited_s := member.clock.boot() - begun) < SERVES_S:
             if member.leader_id is not None:
                 with contextlib.suppress(StrongroomError):
                     await member.read_barrier()
                     return
-            linked = sum(member.replica.connected(name) for name in member.replica.peers)
-            if waited_s > LINKED_S and 1 + linked < member.replica.quorum:
+            replica = member.replica
+            if replica is None:  # sealed again meanwhile
+                return
+            linked = sum(replica.connected(name) for name in replica.peers)
+            if waited_s > LINKED_S and 1 + linked < replica.quorum:
                 return
             await asyncio.sleep(POLL_S)
 

@@ -118,7 +118,7 @@ class Node:
         self.flow = Flow(self.member, self.registry, self.audit, self.write_ids, self.indexes, self.forwarder.forward)
         self.member.on_call = self.audit.call
         self.forwarder.handler = self._forwarded
-        self.forwarder.give = lambda request: self.write_ids.give(request, self.member.now_ns())
+        self.forwarder.give = self._give_id
         self.metrics = Metrics(self.member, self._root_tokens)
         self.metrics.audit_failures = lambda: {one.path: one.failures_total for one in self.audit.broker.statuses()}
         self.metrics.backups = self.backups.numbers
@@ -201,8 +201,10 @@ class Node:
         return self._engines.get(mount.type)
 
     def _sealing(self) -> Any:
-        assert self.member.values is not None
-        return self.member.values
+        return self.member.value_sealing
+
+    def _give_id(self, request: RawRequest) -> None:
+        self.write_ids.give(request, self.member.now_ns(), routed=self.registry.route(self.member.view, request.path))
 
     def _root_tokens(self) -> int:
         replica = self.member.replica
@@ -212,7 +214,7 @@ class Node:
         return sum("root" in token.policies for token in found)
 
     def _unsealed(self) -> None:
-        gc.freeze()  # what was loaded has no cycles: no collection needs to look at it
+        gc.freeze()  # what was loaded has no cycles of its own: no collection needs to look at it
         self.registry.forget()
         self.member.view.listeners.append(self.registry.changed)
         self.member.view.listeners.append(self.audit.on_change)
@@ -232,6 +234,8 @@ class Node:
         self.keys.forget()
         self.quotas.closed()
         self._spawn(self.backups.closed())
+        gc.unfreeze()  # the state is in a cycle with what served it: no keys, no state
+        gc.collect()
 
     def _state_replaced(self, state: Any) -> None:
         self.registry.forget()

@@ -55,7 +55,7 @@ class SnapshotPaths:
             return await self._put_back(request, force=False)
         if request.method != "GET":
             raise unsupported_operation()
-        if not self._is_here(request):
+        if not await self._is_here(request):
             return await self._flow.elsewhere(request)
         saved: Saved | None = None
 
@@ -79,7 +79,7 @@ class SnapshotPaths:
 
     async def _put_back(self, request: RawRequest, *, force: bool) -> RawResponse:
         """N3."""
-        if not self._is_here(request):
+        if not await self._is_here(request):
             return await self._flow.elsewhere(request)
 
         def check_may(view: View, now_ns: int) -> None:
@@ -91,8 +91,11 @@ class SnapshotPaths:
 
         return await self._flow.judged(request, do)
 
-    def _is_here(self, request: RawRequest) -> bool:
-        """Whether this node leads; the client is sent to the one that does. Raises SealedError, UnavailableError."""
+    async def _is_here(self, request: RawRequest) -> bool:
+        """Whether this node leads; the client is sent to the one that does.
+
+        Raises SealedError, UnavailableError, AuditFailedError.
+        """
         member = self._member
         if member.sealed:
             raise SealedError
@@ -101,7 +104,9 @@ class SnapshotPaths:
         if request.forwarded_from is not None:
             raise NotLeaderError(member.leader_id)
         if member.leader_id in {None, member.settings.node_id}:
-            raise UnavailableError("there is no leader now")
+            error = UnavailableError("there is no leader now")  # nobody to send it to, and it is never forwarded
+            await self._flow.record_failure(request, error)
+            raise error
         request.no_forwarding = True  # megabytes do not travel between nodes
         return False
 

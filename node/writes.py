@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cluster import QUIET, Draft, Table, ValueSealing, View, WriteId, write_ids
 
 from .http.render import errors_body, json_bytes, respond
+from .policy import builtin
 from .request import WRITES, Answer, RawJson, RawRequest, RawResponse, Refusal
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from .auth.tokens import TokenView
     from .engines.base import Plan
+    from .registry import Routed
 
 ANSWER_BYTES_MAX = 4096
 TAKES_NONE = ("sys/seal", "sys/step-down", "sys/unseal", "sys/init", "sys/wrapping/")
@@ -42,7 +44,9 @@ class WriteIds:
         self._window_ns = window_s * NS
         self._named: tuple[str, bytes, bytes, bytes] | None = None  # request id, token's key, key, fingerprint
 
-    def give(self, request: RawRequest, now_ns: int, *, early: bool = False) -> None:
+    def give(
+        self, request: RawRequest, now_ns: int, *, routed: Routed | None = None, early: bool = False
+    ) -> None:
         """A write that takes an id and has none gets one (UUID version 7). `early`: no leader is heard yet.
 
         What a node knows of the cluster's time then may be of long ago, and such an id one that is forgotten already:
@@ -50,13 +54,15 @@ class WriteIds:
         """
         if request.write_id_is_early and not early:
             request.write_id = None
-        if request.write_id is None and request.operation in WRITES and takes_id(request):
+        if request.write_id is None and request.operation in WRITES and takes_id(request, routed):
             request.write_id = uuid7(now_ns, self._random(10))
             request.write_id_is_early = early
 
-    def look(self, view: View, request: RawRequest, token: TokenView | None, now_ns: int) -> Repetition | None:
+    def look(
+        self, view: View, request: RawRequest, token: TokenView | None, now_ns: int, *, routed: Routed | None = None
+    ) -> Repetition | None:
         """None: execute. Raises Refusal for an id that is malformed, too new, reused, or too old to tell."""
-        if request.write_id is None or token is None or token.record.num_uses or not takes_id(request):
+        if request.write_id is None or token is None or token.record.num_uses or not takes_id(request, routed):
             return None
         id_time_ns = write_ids.uuid7_time_ns(request.write_id)
         if id_time_ns is None:
@@ -85,9 +91,12 @@ class WriteIds:
             return Repetition(RawResponse(known.status))
         return Repetition(respond(request.id, Answer(status=known.status, data=RawJson(known.answer))))
 
-    def remember(self, draft: Draft, request: RawRequest, token: TokenView | None, plan: Plan, now_ns: int) -> None:
+    def remember(
+        self, draft: Draft, request: RawRequest, token: TokenView | None, plan: Plan, now_ns: int,
+        *, routed: Routed | None = None,
+    ) -> None:  # fmt: skip
         """The outcome stands in the same transaction as what was written."""
-        if request.write_id is None or token is None or token.record.num_uses or not takes_id(request):
+        if request.write_id is None or token is None or token.record.num_uses or not takes_id(request, routed):
             return
         id_time_ns = write_ids.uuid7_time_ns(request.write_id)
         if id_time_ns is None:
@@ -133,10 +142,15 @@ def is_id(text: str) -> bool:
     return write_ids.uuid7_time_ns(text) is not None
 
 
-def takes_id(request: RawRequest) -> bool:
-    """Whether the request takes a write id: logins, wrapping and seal operations do not; nor a token's counted uses."""
-    login = request.path.startswith("auth/") and "/login" in request.path
-    return request.wrap_ttl_s is None and not request.path.startswith(TAKES_NONE) and not login
+def takes_id(request: RawRequest, routed: Routed | None) -> bool:
+    """Whether the request takes a write id: logins, wrapping and seal operations do not; nor a token's counted uses.
+
+    `routed`: the mount of its path. A node that does not know it yet may give a login an id, which the leader, who
+    does, takes for none.
+    """
+    if request.wrap_ttl_s is not None or request.path.startswith(TAKES_NONE):
+        return False
+    return routed is None or not builtin.is_login(routed.mount.type, routed.path)
 
 
 def uuid7(time_ns: int, random: bytes) -> str:

@@ -28,7 +28,7 @@ from .engines.base import Plan
 from .engines.system.routes import Router, unsupported_path
 from .http.render import refused, respond
 from .labour import Labourers, kind_of
-from .outcomes import INTERNAL, AuditFailedError, broken, failed, outcome, say_write_id
+from .outcomes import INTERNAL, AuditFailedError, broken, failed, say_write_id
 from .request import Answer, NeedsDecision, Operation, RawRequest, RawResponse, Refusal, StaleLabour
 from .wrapping import goes_to_leader, wrapped
 from .writes import Repetition
@@ -132,7 +132,7 @@ class Writing:
             elif isinstance(failure, UnknownOutcomeError) and _configures(request, decided):
                 self.on_configured(request, "unknown")
             if self._audit.enabled and not await self._audit.response(request, judged, None, failed(failure)):
-                raise AuditFailedError(unknown=isinstance(failure, UnknownOutcomeError)) from error
+                raise AuditFailedError("unknown" if isinstance(failure, UnknownOutcomeError) else "no") from error
             raise failure from None
         if isinstance(done, StaleLabour):
             raise done
@@ -151,7 +151,7 @@ class Writing:
             judged = self._judge.at(view, request, now_ns, pending=replica.overlay_pending)
             if judged.routed is None or judged.routed.engine is None:
                 return self.paid(view, now_ns, request), unsupported_path(), judged
-            remembered = self._write_ids.look(view, request, judged.token, now_ns)
+            remembered = self._write_ids.look(view, request, judged.token, now_ns, routed=judged.routed)
             if remembered is not None:
                 return Draft(), remembered, judged
             if unopened is not None:
@@ -168,10 +168,10 @@ class Writing:
 
     def paid(self, view: View, now_ns: int, request: RawRequest) -> Draft:
         """The use that a refused request costs its token; nothing if the token is not valid here or has no limit."""
-        assert self._member.values is not None
         if request.path == wrapping_tokens.LOOKUP:
             return Draft()  # looking is free, also where it fails
-        token = tokens.authenticate(view, self._member.values, request.token, now_ns, request.remote_address)
+        sealing = self._member.value_sealing
+        token = tokens.authenticate(view, sealing, request.token, now_ns, request.remote_address)
         return Draft() if token is None else use_token(view, token)[1]
 
     def _plan(self, view: View, now_ns: int, request: RawRequest, judged: Judged) -> tuple[Draft, Any]:
@@ -206,7 +206,7 @@ class Writing:
         if not draft.empty or not is_refused(plan.answer):
             # Also where nothing had to change: an attempt with the same id may still be on its way here, and would
             # otherwise be executed after this answer.
-            self._write_ids.remember(draft, request, judged.token, plan, now_ns)
+            self._write_ids.remember(draft, request, judged.token, plan, now_ns, routed=routed)
         return draft, plan
 
     async def _applied(self, request: RawRequest, judged: Judged | None, index: int, done: Any) -> RawResponse:
@@ -227,13 +227,13 @@ class Writing:
             if request.path.startswith("sys/audit/"):
                 await self._desk.after(request)
         if self._audit.enabled and not await self._audit.response(request, judged, answer, refusal):
-            if answer is not None and not getattr(done, "draft", Draft()).empty:
-                return outcome(request, 500, INTERNAL, "yes")
-            raise AuditFailedError
+            if isinstance(done, Repetition):
+                raise AuditFailedError("unknown" if response.status == 504 else "yes")
+            raise AuditFailedError("no" if answer is None or done.draft.empty else "yes")
         if isinstance(done, Plan) and done.after is not None:
             done.after()
         say_write_id(request, response)
-        if request.token is None:
+        if request.token is None or self._member.sealed:  # an index needs a key, and this may be told only once
             return response
         served = "forwarded" if request.forwarded_from else "leader"
         return self._indexes.add(response, index or self._member.view.applied_index, served)

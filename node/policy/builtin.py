@@ -245,6 +245,29 @@ _OPEN_READS = {
 }
 
 
+# Type of an auth mount → its paths that end in a token for whoever proved who they are; one that ends in a slash has a
+# name behind it. Every type that has paths at all stands here.
+_LOGINS = {
+    "approle": ("login",),
+    "cert": ("login",),
+    "jwt": ("login", "oidc/callback"),
+    "kubernetes": ("login",),
+    "oidc": ("login", "oidc/callback"),
+    "userpass": ("login/",),
+}
+WITH_LOGINS = frozenset(_LOGINS)
+
+
+def is_login(mount_type: str, path: str) -> bool:
+    """Whether it is a login at a mount of this type; `path` is what follows the mount path.
+
+    It cannot be told from the whole path, as little as whether it is open (below).
+    """
+    return any(
+        path.startswith(login) if login.endswith("/") else path == login for login in _LOGINS.get(mount_type, ())
+    )
+
+
 def is_open_read(operation: str, mount_type: str, path: str) -> bool:
     """Whether it reads what a mount of this type shows without a token; `path` is what follows the mount path."""
     exact, prefixes = _OPEN_READS.get(mount_type, (frozenset(), ()))

@@ -4,6 +4,8 @@ A shell: it reads what is sent into a file, has it put back, and says what becam
   D1  one restore at a time; what one leaves is collected (`held`, node/maintenance.py)
   D2  whatever ends it, the files are gone, and security.log and the audit devices hear of it
   D3  what is refused says why, and what can be done instead, without a word of what is in it
+  D4  only a leader says that a snapshot is not to be had: what another node knows of the cluster may be too little, and
+      who was deposed while the request was judged or read says that, before anything
 Source: Vault API, "sys/storage/raft/snapshot"; docs/decisions/0010-a-snapshot-is-put-back-by-writes.md.
 """
 
@@ -18,6 +20,7 @@ from cluster import (
     Arriving,
     DamagedError,
     ForeignSnapshotError,
+    NotLeaderError,
     SealedError,
     TooLargeError,
     UnavailableError,
@@ -66,6 +69,7 @@ class RestoreDesk:
 
     async def restore(self, request: RawRequest, check_may: CheckMay, *, force: bool) -> Answer:
         """What was put back, and what differs and stays. Raises Refusal, StrongroomError (D2, D3)."""
+        self._check_leads()
         upload = request.upload
         if upload is None or upload.length == 0:
             raise Refusal(400, "the body must be a snapshot")
@@ -94,10 +98,16 @@ class RestoreDesk:
             arriving = Arriving(self._member.settings.data_dir, UPLOAD_BYTES_MAX)
             arrived = await _arrived(upload, arriving)
             memory_bytes = await asyncio.to_thread(available_bytes)
+            self._check_leads()
             return await self._put_back(arrived, memory_bytes, check_may, force=force)
+        except Refusal:
+            self._check_leads()
+            raise
         except ForeignSnapshotError as error:
+            self._check_leads()
             raise Refusal(400, f"{error}; {HOW}") from None
         except DamagedError as error:
+            self._check_leads()
             raise Refusal(400, f"nothing was changed: {error}") from None
         except TooLargeError:
             raise _too_large() from None
@@ -111,6 +121,11 @@ class RestoreDesk:
         finally:
             if arriving is not None:
                 arriving.close()
+
+    def _check_leads(self) -> None:
+        """D4. Raises NotLeaderError, with which nothing was changed."""
+        if not self._member.is_leader:
+            raise NotLeaderError(self._member.leader_id)
 
     async def _put_back(
         self, arrived: Arrived, memory_bytes: int | None, check_may: CheckMay, *, force: bool

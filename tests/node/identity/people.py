@@ -50,7 +50,7 @@ class People(LoginWorld):
         self.engines["token"] = TokenEngine({"userpass": lambda _context, _token: TokenParams()})
         self.registry = Registry(lambda mount: self.engines.get(mount.type))
         self.state.listeners.append(self.registry.changed)
-        member: Any = SimpleNamespace(values=self.keys, random=SimpleNamespace(bytes=self.random))
+        member: Any = SimpleNamespace(value_sealing=self.keys, random=SimpleNamespace(bytes=self.random))
         self.judge = Judge(member, self.registry)
         self.ask("update", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
 
