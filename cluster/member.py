@@ -16,14 +16,14 @@ import asyncio
 import dataclasses
 import logging
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from . import files
 from .answering import answer
 from .closing import close_journal, lose_failed
-from .errors import DamagedError, NotInitialisedError
+from .errors import NotInitialisedError
 from .folder import check_profile, check_whole, lock_folder
 from .initialise import InitState
 from .journal.ballot import read_ballot, write_ballot
@@ -36,11 +36,10 @@ from .raft.log import DurableLog
 from .raft.replica import Replica
 from .raft.store import FileSnapshots
 from .rotation import Keyrings
+from .salts import follow_salts
 from .seams import SystemDisk, system_boot_id
 from .serving import Serving
 from .settings import MemberAddress, MemberSettings
-from .state import records
-from .state.tables import Table
 from .values import ValueSealing
 
 if TYPE_CHECKING:
@@ -88,7 +87,9 @@ class Member(Serving):
         self.starting = False
         self._child: ChildWriter | None = None
         self._writer: WriterHandle | None = None  # the child, or what stands before it
-        self._sealing = False
+        self._changing = asyncio.Lock()  # one start, or one end, at a time
+        self._seal: asyncio.Task[None] | None = None
+        self._to_mark = False  # that an operator sealed
         self._lock_fd: int | None = None
 
     # ---- what it is
@@ -231,14 +232,15 @@ class Member(Serving):
             return
         self.starting = True
         try:
-            await self.keyrings.settle(unsealed)
-            bootstrap = self._bootstrap()
-            self.generation = bootstrap.generation
-            sealer = Sealer(unsealed.keyring, self.random, bootstrap.generation)
-            sealer.open_entry(0, bootstrap.entry)  # else the generation is not init's: all else would look damaged
-            loop = asyncio.get_running_loop()
-            state, opened, damaged = await loop.run_in_executor(None, self._open_files, sealer)
-            self._begin(unsealed, sealer, state, opened, damaged, bootstrap.entry)
+            async with self._changing:
+                await self.keyrings.settle(unsealed)
+                bootstrap = self._bootstrap()
+                self.generation = bootstrap.generation
+                sealer = Sealer(unsealed.keyring, self.random, bootstrap.generation)
+                sealer.open_entry(0, bootstrap.entry)  # else the generation is not init's: all would look damaged
+                loop = asyncio.get_running_loop()
+                state, opened, damaged = await loop.run_in_executor(None, self._open_files, sealer)
+                self._begin(unsealed, sealer, state, opened, damaged, bootstrap.entry)
         except BaseException:
             unsealed.wipe()  # M1: a start that failed leaves no keys
             raise
@@ -307,61 +309,46 @@ class Member(Serving):
         if replica.recovering:
             log.warning("a part of this node's log is lost: it is recovering, and votes for nobody until it is whole")
         self.values = ValueSealing(sealer)
-        self._learn_salts(state)
-        state.listeners.append(self._on_change)
+        follow_salts(state, sealer)
         self.keyrings.begin(state)
         self._start_timer()
 
-    def _learn_salts(self, state: State) -> None:
-        for key, _, record in state.items(Table.SALT):
-            self._learn_salt(key, record)
-
-    def _learn_salt(self, key: bytes, record: bytes) -> None:
-        """A record that is none stays without effect: it is committed, and raising would end every node for ever."""
-        salt = records.readable(records.Salt, record) or records.Salt()
-        try:
-            self.running.sealer.learn_salt(int.from_bytes(key, "big"), salt.key_term, salt.salt)
-        except DamagedError as error:
-            log.error("values of one salt do not open: %s", error)  # noqa: TRY400 - no traceback with values
-
-    def _on_change(self, _index: int, transaction: Any) -> None:
-        for table, key, record in transaction.puts:
-            if table == Table.SALT:
-                self._learn_salt(key, record)
-
     def _state_replaced(self, state: State) -> None:
-        self._learn_salts(state)
-        state.listeners.append(self._on_change)
+        follow_salts(state, self.running.sealer)
         for listener in self.state_listeners:
             listener(state)
 
     async def seal(self, *, by_operator: bool) -> None:
-        """Hand over, stop, wipe keys and state; with `by_operator`, durably until shares are given (M1)."""
+        """Hand over, stop, wipe keys and state; with `by_operator`, durably until shares are given (M1).
+
+        Who comes while another seals waits for the same end: before it the ballot is the journal's to write.
+        """
+        self._to_mark = self._to_mark or by_operator
+        if self._seal is None:
+            self._seal = asyncio.get_running_loop().create_task(self._sealed())
+        await asyncio.shield(self._seal)
+
+    async def _sealed(self) -> None:
         try:
             await self._leave()
-            if by_operator:
-                found = read_ballot(self.disk)
-                if found is not None:
-                    write_ballot(
-                        self.disk, found[0] + 1, msgspec.structs.replace(found[1], sealed_by_operator=True)
-                    )
+            if self._to_mark and (found := read_ballot(self.disk)) is not None:
+                write_ballot(self.disk, found[0] + 1, msgspec.structs.replace(found[1], sealed_by_operator=True))
         finally:  # the keys are gone, whatever the disk says: all around hear of it
+            self._seal, self._to_mark = None, False
             if self.links is not None:
                 self.links.drop_all()
             self.on_sealed()
 
     async def _leave(self) -> None:
-        replica = self.replica
-        if replica is None or self._sealing:
-            return
-        self._sealing = True
-        try:
-            await self.hand_over()
-        finally:
+        """Nothing runs, and in this turn of the loop nothing begins."""
+        async with self._changing:
+            replica = self.replica
+            if replica is None:
+                return
             try:
-                self._end(replica)
+                await self.hand_over()
             finally:
-                self._sealing = False
+                self._end(replica)
 
     def _end(self, replica: Replica) -> None:
         """No replica, no keys, no state, whatever proposals, reads and the disk say (M1)."""

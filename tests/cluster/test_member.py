@@ -21,6 +21,7 @@ from cluster.errors import DamagedError, FatalError, SealedError, UnavailableErr
 from cluster.files import Bootstrap, read_bootstrap
 from cluster.initialise import AlreadyInitialisedError, InitRefusedError, InitState, Store
 from cluster.journal.ballot import read_ballot
+from cluster.journal.ballot_file import BALLOT_NAME
 from cluster.keyring.seal import open_envelope
 from cluster.links.calls import CallError
 from cluster.links.messages import Call, Hello, PreVote
@@ -133,7 +134,69 @@ async def test_a_seal_whose_journal_or_hand_over_fails_leaves_no_keys(
 
         assert not any(unsealed.root_key)
         assert (member.unsealed, member.replica, member.values, sealed) == (None, None, None, [True])
-        assert member._sealing is False
+        assert (member._changing.locked(), member._seal) == (False, None)
+
+
+async def test_who_seals_while_another_does_waits_for_the_same_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until nothing runs the ballot is the journal's to write; then the operator's mark stands, and all hear once."""
+    async with running(tmp_path) as (member, _):
+        handed_over, sealed = asyncio.Event(), []
+        monkeypatch.setattr(member, "hand_over", handed_over.wait)
+        member.on_sealed = lambda: sealed.append(member.sealed)
+        ballot = (tmp_path / BALLOT_NAME).stat().st_ino
+        by_itself = asyncio.create_task(member.seal(by_operator=False))
+        by_an_operator = asyncio.create_task(member.seal(by_operator=True))
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+        assert (member.sealed, member.sealed_by_operator, sealed) == (False, False, [])
+        assert (tmp_path / BALLOT_NAME).stat().st_ino == ballot
+        assert not by_an_operator.done()
+
+        handed_over.set()
+        await asyncio.gather(by_itself, by_an_operator)
+
+        assert (member.sealed, member.sealed_by_operator, sealed) == (True, True, [True])
+
+
+async def test_a_seal_while_the_member_stops_marks_the_ballot_behind_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop hands over as a seal does; the mark waits for it."""
+    async with running(tmp_path) as (member, _):
+        handed_over = asyncio.Event()
+        monkeypatch.setattr(member, "hand_over", handed_over.wait)
+        stopping = asyncio.create_task(member.stop())
+        await asyncio.sleep(0)
+        sealing = asyncio.create_task(member.seal(by_operator=True))
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+        assert (member.sealed, member.sealed_by_operator) == (False, False)
+
+        handed_over.set()
+        await asyncio.gather(stopping, sealing)
+
+        assert (member.sealed, member.sealed_by_operator) == (True, True)
+
+
+async def test_a_caller_that_is_cancelled_does_not_end_a_seal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that hangs up leaves no node half sealed."""
+    async with running(tmp_path) as (member, _):
+        handed_over = asyncio.Event()
+        monkeypatch.setattr(member, "hand_over", handed_over.wait)
+        sealing = asyncio.create_task(member.seal(by_operator=True))
+        await asyncio.sleep(0)
+        sealing.cancel()
+        await asyncio.gather(sealing, return_exceptions=True)
+        handed_over.set()
+        await member.seal(by_operator=False)
+
+        assert (member.sealed, member.sealed_by_operator) == (True, True)
 
 
 async def test_a_seal_by_an_operator_is_remembered_until_shares_are_given(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from cluster.errors import FatalError, UnknownOutcomeError
 from cluster.links.calls import CallError
 from cluster.member import Member
 from cluster.raft.replica import Replica
+from cluster.salts import follow_salts
 from cluster.serving import Serving
 from cluster.settings import MemberAddress, MemberSettings
 from cluster.values import ValueSealing
@@ -72,8 +73,7 @@ class SimNode(Member):
         """As `Member._begin`, with a replica that stands."""
         self.replica = replica
         self.values = ValueSealing(replica.sealer)
-        self._learn_salts(replica.state)
-        replica.state.listeners.append(self._on_change)
+        follow_salts(replica.state, replica.sealer)
         replica.on_state_replaced = self._state_replaced
         replica.wall_is_trusted = lambda: True  # the world's wall clocks agree
 
