@@ -234,6 +234,8 @@ class Flow:
         assert answer is not None
         response = respond(request.id, answer)
         if member.sealed:  # meanwhile: an index is signed with a key, and what was done may be told only once
+            if request.operation not in WRITES:
+                raise SealedError("this node is sealed")  # F6
             return response
         return self._indexes.add(response, state.applied_index, "readindex")
 
@@ -359,6 +361,8 @@ class Flow:
         return Read(index, response, judged, answer, refusal)
 
     def _read_done(self, request: RawRequest, done: Read) -> RawResponse:
+        if self._member.sealed:
+            raise SealedError("this node is sealed")  # F6
         if self.metrics is not None:
             self.metrics.reads["readindex"] += 1
         return self._indexes.add(done.response, done.at_index, "readindex") if request.token else done.response

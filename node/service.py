@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 from typing import TYPE_CHECKING, Any
@@ -68,7 +67,7 @@ from .status import Status
 from .writes import WriteIds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from .config import Config
     from .engines.base import Engine
@@ -142,6 +141,8 @@ class Node:
         )
         self.servers = self.listeners.servers
         self._tasks: list[asyncio.Task[Any]] = []
+        self.on_opened: Callable[[], None] = lambda: None
+        self.on_closed: Callable[[], Awaitable[None]] = self.backups.closed
         self._single = single
         self._listen_to_parts()
 
@@ -214,7 +215,7 @@ class Node:
         return sum("root" in token.policies for token in found)
 
     def _unsealed(self) -> None:
-        gc.freeze()  # what was loaded has no cycles of its own: no collection needs to look at it
+        self.on_opened()
         self.registry.forget()
         self.member.view.listeners.append(self.registry.changed)
         self.member.view.listeners.append(self.audit.on_change)
@@ -233,9 +234,7 @@ class Node:
         self.registry.forget()
         self.keys.forget()
         self.quotas.closed()
-        self._spawn(self.backups.closed())
-        gc.unfreeze()  # the state is in a cycle with what served it: no keys, no state
-        gc.collect()
+        self._spawn(self.on_closed())
 
     def _state_replaced(self, state: Any) -> None:
         self.registry.forget()

@@ -115,11 +115,13 @@ class Writing:
 
     async def _proposed(self, request: RawRequest, judged: Judged | None, refusal: Refusal | None) -> RawResponse:
         decided: Any = None
+        changes = False
         unopened: Refusal | None = None
 
         def decide(view: View, now_ns: int) -> tuple[Draft, Any]:
-            nonlocal decided, judged
+            nonlocal decided, judged, changes
             draft, decided, judged = self._decide(view, now_ns, request, unopened)
+            changes = not draft.empty
             return draft, decided
 
         try:
@@ -136,7 +138,7 @@ class Writing:
             raise failure from None
         if isinstance(done, StaleLabour):
             raise done
-        return await self._applied(request, judged, index, done)
+        return await self._applied(request, judged, index, done, changes=changes)
 
     def _decide(
         self, view: View, now_ns: int, request: RawRequest, unopened: Refusal | None
@@ -209,7 +211,10 @@ class Writing:
             self._write_ids.remember(draft, request, judged.token, plan, now_ns, routed=routed)
         return draft, plan
 
-    async def _applied(self, request: RawRequest, judged: Judged | None, index: int, done: Any) -> RawResponse:
+    async def _applied(
+        self, request: RawRequest, judged: Judged | None, index: int, done: Any, *, changes: bool
+    ) -> RawResponse:
+        """`changes`: something was applied, be it only the use that the token paid."""
         failpoint("write.after-apply")
         answer: Answer | None = None
         refusal: Refusal | None = None
@@ -229,7 +234,7 @@ class Writing:
         if self._audit.enabled and not await self._audit.response(request, judged, answer, refusal):
             if isinstance(done, Repetition):
                 raise AuditFailedError("unknown" if response.status == 504 else "yes")
-            raise AuditFailedError("no" if answer is None or done.draft.empty else "yes")
+            raise AuditFailedError("yes" if answer is not None and changes else "no")
         if isinstance(done, Plan) and done.after is not None:
             done.after()
         say_write_id(request, response)

@@ -157,7 +157,7 @@ class ReadsBeforeApplying(Mutant):
 
 # ---- write ids
 class _Forgets(WriteIds):
-    def remember(self, *_: Any) -> None:
+    def remember(self, *_: Any, **__: Any) -> None:
         pass
 
 
