@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -52,7 +52,8 @@ class Squeeze:
     """The limit of one process, which follows what it has open downwards.
 
     What is open when it is counted may be closed a moment later, by hundreds of clients that have just left or by those
-    that waited too long: below a limit that stays there would be room for all that come.
+    that waited too long: below a limit that stays there would be room for all that come. Two threads tighten it, one at
+    a time from counting to limiting: else an older count could raise it again.
     """
 
     node: str
@@ -60,9 +61,11 @@ class Squeeze:
     spare: int
     before: tuple[int, int]  # its limits, soft and hard
     soft: int
-    is_over: bool = False  # the process has ended, and its number may be another's
+    is_over: bool = False  # it has its limits back, or has ended, and its number may be another's
     silent: int = 0  # connections that were left without an answer
     took_effect: bool = False
+    error: str = ""  # what first kept the limit from following
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, node: str, pid: int, spare: int) -> Squeeze:
@@ -71,17 +74,25 @@ class Squeeze:
         return cls(node, pid, spare, before, before[0])
 
     def tighten(self) -> None:
-        """The process may open `spare` more at most, and no more than before."""
-        if self.is_over:
-            return
+        """The process may open `spare` more at most, and no more than before. Raises OSError if that cannot be done."""
+        with self._lock:
+            if self.is_over:
+                return
+            try:
+                taken = {int(one.name) for one in Path(f"/proc/{self.pid}/fd").iterdir()}
+                limit = limit_for(taken, self.spare)
+                if self.soft == resource.RLIM_INFINITY or limit < self.soft:
+                    resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (limit, self.before[1]))
+                    self.soft = limit  # not before it holds: what failed is tried again
+            except (ProcessLookupError, FileNotFoundError):
+                self.is_over = True
+
+    def follow(self) -> None:
+        """As `tighten`, but it never raises OSError: the first is kept, and the next call tries again."""
         try:
-            taken = {int(one.name) for one in Path(f"/proc/{self.pid}/fd").iterdir()}
-            limit = limit_for(taken, self.spare)
-            if self.soft == resource.RLIM_INFINITY or limit < self.soft:
-                self.soft = limit
-                resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (limit, self.before[1]))
-        except (ProcessLookupError, FileNotFoundError):
-            self.is_over = True
+            self.tighten()
+        except OSError as error:
+            self.error = self.error or f"{self.node}: {type(error).__name__}: {error}"
 
     def try_it(self, target: Target, standing: Standing) -> None:
         """What clients felt is known: who comes is left waiting, who was there is answered."""
@@ -90,14 +101,19 @@ class Squeeze:
         self.took_effect = is_awake and self.silent > 0
 
     def undo(self) -> None:
-        """Its limits are those it had."""
-        if not self.is_over:
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.before)
+        """Its limits are those it had, and stay so."""
+        with self._lock:
+            if not self.is_over:
+                with contextlib.suppress(ProcessLookupError):
+                    resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.before)
+                self.is_over = True
 
 
 class Standing:
-    """A connection from before the limit: it tells a node that lets nobody in from one that is slow or stands still."""
+    """A connection from before the limit: it tells a node that lets nobody in from one that is slow or stands still.
+
+    Once it is lost it is not made again: a new one would tell nothing, and take its time.
+    """
 
     def __init__(self, target: Target, node: str) -> None:
         is_tls = urllib.parse.urlsplit(target.url(node)).scheme == "https"
@@ -108,6 +124,7 @@ class Standing:
             else http.client.HTTPConnection(host, port, timeout=ANSWER_S / 2)
         )
         self.answers()
+        self._connection.auto_open = 0
 
     def answers(self) -> bool:
         """A request there is answered, in half the time that others are waited for."""
@@ -162,16 +179,19 @@ class FewFiles:
         stop: threading.Event = scene.notes["stop"]
         while not stop.wait(LOOK_S):
             for one in scene.notes["squeezes"]:
-                one.tighten()
+                one.follow()
 
     def heal(self, scene: Scene) -> dict[str, Any]:
-        """See Nemesis."""
+        """See Nemesis: what kept a limit from following, if anything did."""
         if "stop" in scene.notes:
             scene.notes["stop"].set()
             scene.notes["thread"].join()
-        for one in scene.notes.get("squeezes", ()):
-            one.undo()
-        return {}
+        squeezes: list[Squeeze] = scene.notes.get("squeezes", [])
+        with contextlib.ExitStack() as stack:
+            for one in squeezes:
+                stack.callback(one.undo)  # all of them, even if one raises
+        errors = "; ".join(one.error for one in squeezes if one.error)
+        return {"not_followed": errors} if errors else {}
 
 
 def limit_for(taken: set[int], spare: int) -> int:
@@ -181,24 +201,38 @@ def limit_for(taken: set[int], spare: int) -> int:
 
 
 def unanswered(host: str, port: int, count: int, standing: Standing) -> tuple[int, bool]:
-    """So many of these connections, all at once, got neither a byte nor an end within ANSWER_S of the last of them; and
-    whether one that stood before was answered meanwhile.
+    """So many of these connections, all at once, are left waiting: ANSWER_S after the first of them they got neither a
+    byte nor an end nor a refusal; and whether one that stood before was answered meanwhile.
     """
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
+        end_s = time.monotonic() + ANSWER_S
         for _ in range(count):
             sock = stack.enter_context(socket.socket())
-            sock.settimeout(ANSWER_S)
-            with contextlib.suppress(OSError):
-                sock.connect((host, port))
-                sock.sendall(HEALTH)
-                selector.register(sock, selectors.EVENT_READ)
-        answered, end_s = 0, time.monotonic() + ANSWER_S
+            sock.setblocking(False)
+            sock.connect_ex((host, port))  # if it fails, the selector says so at once
+            selector.register(sock, selectors.EVENT_WRITE)
+        answered = _answered(selector, LOOK_S)
         is_awake = standing.answers()
-        while selector.get_map() and (left_s := end_s - time.monotonic()) > 0:
-            for key, _ in selector.select(left_s):
-                selector.unregister(key.fileobj)
-                answered += 1
+        left_s = ANSWER_S
+        while selector.get_map() and left_s > 0:
+            left_s = end_s - time.monotonic()
+            answered += _answered(selector, left_s)  # also once at the end: what came in time is read
         return count - answered, is_awake
+
+
+def _answered(selector: selectors.BaseSelector, wait_s: float) -> int:
+    """Who has just connected has asked; so many others got something, or their end, and are watched no longer."""
+    answered = 0
+    for key, events in selector.select(wait_s):
+        sock = key.fileobj
+        if events & selectors.EVENT_WRITE and isinstance(sock, socket.socket):
+            with contextlib.suppress(OSError):  # it has ended: that is read next
+                sock.send(HEALTH)
+            selector.modify(sock, selectors.EVENT_READ)
+        else:
+            selector.unregister(sock)
+            answered += 1
+    return answered
 
 
 class LittleCpu:

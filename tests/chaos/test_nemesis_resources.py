@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from chaos import cgroups
 from chaos.cgroups import Quota, own
 from chaos.nemesis import resources
 from chaos.nemesis.base import Scene
-from chaos.nemesis.resources import FewFiles, LittleCpu, ManyClients, unanswered
+from chaos.nemesis.resources import FewFiles, LittleCpu, ManyClients, Squeeze, Standing, unanswered
 from chaos.targets.base import PREFIX
 from chaos.targets.keys import wait_until
 from tests.chaos.world import FakeTarget
@@ -177,13 +178,14 @@ def test_a_process_can_open_hardly_anything_until_it_heals(spare: int, monkeypat
         one = scene(OwnTarget(process.pid))
         said = FewFiles().inject(one, ["n1"])
         opened = [told_to_open(process) for _ in range(6)]
-        FewFiles().heal(one)
+        healed = FewFiles().heal(one)
+        one.notes["squeezes"][0].tighten()  # as a thread that comes late
         last = told_to_open(process)
         after = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
     FewFiles().heal(one)  # it has ended
     FewFiles().heal(scene(OwnTarget()))
 
-    assert said == {"took_effect": True, "limited": 1, "unanswered": 3}
+    assert (said, healed) == ({"took_effect": True, "limited": 1, "unanswered": 3}, {})
     assert first > 0
     assert last > 0
     assert opened[-1] == -24
@@ -241,7 +243,7 @@ def test_of_a_node_that_has_ended_nothing_is_limited() -> None:
     """Neither now nor later, when another process may have its number; and there is no effect."""
     with child(OPENS) as process:
         told_to_open(process)
-        squeeze = resources.Squeeze.of("n1", process.pid, 0)
+        squeeze = Squeeze.of("n1", process.pid, 0)
     squeeze.tighten()
     squeeze.pid = os.getpid()
     own = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -257,6 +259,194 @@ def test_answers_that_come_late_one_after_another_are_none(monkeypatch: pytest.M
     monkeypatch.setattr(resources, "ANSWER_S", 0.3)
     with listener(answers=True, pause_s=0.2) as port:
         assert unanswered("127.0.0.1", port, 6, AWAKE)[0] >= 4
+
+
+def test_a_refusal_is_no_waiting() -> None:
+    """Where nobody listens a client knows at once; it is not asked for longer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert unanswered("127.0.0.1", port, 5, AWAKE) == (0, True)
+
+
+def test_connections_that_cannot_be_made_wait_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node's queue is full: twelve clients of it take no longer than one."""
+    monkeypatch.setattr(resources, "ANSWER_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        began_s = time.monotonic()
+        found = unanswered("127.0.0.1", server.getsockname()[1], 12, AWAKE)
+        took_s = time.monotonic() - began_s
+
+    assert found == (12, True)
+    assert 0.3 <= took_s < 1.5  # one by one it would be above 3
+
+
+@pytest.mark.parametrize("answer_s", [1.0, 1e-6])
+def test_who_comes_has_asked_before_who_stands_is_waited_for(
+    answer_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came meanwhile counts, also if the time is over then: it lies there, and has only not been read."""
+    monkeypatch.setattr(resources, "ANSWER_S", answer_s)
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as stack:
+        server.settimeout(5.0)
+
+        class Looks:
+            """The node works while this one is waited for."""
+
+            def answers(self) -> bool:
+                sock = stack.enter_context(server.accept()[0])
+                sock.settimeout(5.0)
+                asked.append(sock.recv(4096))
+                sock.sendall(b"H")
+                return False
+
+        standing: Any = Looks()
+        found = unanswered("127.0.0.1", server.getsockname()[1], 1, standing)
+
+    assert asked == [resources.HEALTH]
+    assert found == (0, False)
+
+
+def test_a_standing_connection_that_is_lost_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new one would be let in or not as the others are, and be waited for."""
+    monkeypatch.setattr(resources, "ANSWER_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        standing = Standing(OwnTarget(port=server.getsockname()[1]), "n1")  # type: ignore[arg-type] # no environment
+        answered = standing.answers()
+        server.setblocking(False)
+        server.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+    assert not answered
+
+
+def test_a_standing_connection_stays_while_it_is_answered() -> None:
+    """The twin: each question goes over the same one."""
+    with child(LETS_GO) as process:
+        assert process.stdout is not None
+        standing = Standing(OwnTarget(port=int(process.stdout.readline())), "n1")  # type: ignore[arg-type]
+        before = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+        answered = [standing.answers(), standing.answers()]
+        after = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+        standing.close()
+
+    assert answered == [True, True]
+    assert after == before
+
+
+def test_an_older_count_never_raises_a_lower_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who counted first limits first, also if it is slow about it: the other waits for it."""
+    begun, ended = threading.Event(), threading.Event()
+    counts = iter([50, 10])
+    limits: list[int] = []
+
+    def slow(_pid: int, _what: int, limit: tuple[int, int]) -> None:
+        if not begun.is_set():
+            begun.set()
+            ended.wait(0.3)  # without a lock the other is done by now
+        limits.append(limit[0])
+
+    def second() -> None:
+        squeeze.tighten()
+        ended.set()
+
+    monkeypatch.setattr(resources, "limit_for", lambda *_: next(counts))
+    monkeypatch.setattr(resource, "prlimit", slow)
+    squeeze = Squeeze("n1", os.getpid(), 0, (1000, 1000), 1000)
+    threads = [threading.Thread(target=squeeze.tighten), threading.Thread(target=second)]
+    threads[0].start()
+    assert begun.wait(5.0)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+
+    assert limits == [50, 10]
+    assert squeeze.soft == 10
+
+
+def test_a_limit_that_could_not_be_set_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts as set when it holds; who asks for it is told, and who follows keeps the first word of it."""
+    limits: list[int] = []
+    errors = iter([*(PermissionError(1, word) for word in ("first", "second", "third")), None])
+
+    def may(_pid: int, _what: int, limit: tuple[int, int]) -> None:
+        error = next(errors)
+        if error is not None:
+            raise error
+        limits.append(limit[0])
+
+    monkeypatch.setattr(resources, "limit_for", lambda *_: 10)
+    monkeypatch.setattr(resource, "prlimit", may)
+    squeeze = Squeeze("n1", os.getpid(), 0, (1000, 1000), 1000)
+    squeeze.follow()
+    squeeze.follow()
+    with pytest.raises(PermissionError, match="third"):
+        squeeze.tighten()
+    squeeze.follow()
+    squeeze.follow()
+
+    assert limits == [10]
+    assert squeeze.error == "n1: PermissionError: [Errno 1] first"
+    assert not squeeze.is_over
+
+
+def test_a_process_that_cannot_be_followed_is_said_and_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault may have loosened; it is looked at again all the same."""
+    monkeypatch.setattr(resources, "unanswered", lambda *_: (3, True))
+    closed = threading.Event()
+    looked: list[str] = []
+    iterdir = Path.iterdir
+
+    def listed(path: Path) -> Iterator[Path]:
+        looked.append(str(path))
+        if closed.is_set() and str(path) == folders[0]:
+            raise PermissionError(13, "Permission denied", folders[0])
+        return iterdir(path)
+
+    with child(OPENS) as first, child(OPENS) as second:
+        children = {"n1": first, "n2": second}
+        for process in children.values():
+            told_to_open(process)
+        folders = [f"/proc/{process.pid}/fd" for process in children.values()]
+        target = OwnTarget()
+        monkeypatch.setattr(target, "pids", lambda node: [children[node].pid])
+        monkeypatch.setattr(Path, "iterdir", listed)
+        one = scene(target)
+        FewFiles().inject(one, ["n1", "n2"])
+        closed.set()
+        wait_until(lambda: one.notes["squeezes"][0].error, "it cannot be followed", 10.0)
+        looked.clear()
+        wait_until(lambda: min(map(looked.count, folders)) > 2, "both are looked at", 10.0)
+        closed.clear()
+        healed = FewFiles().heal(one)
+        again = FewFiles().heal(one)
+
+    said = f"n1: PermissionError: [Errno 13] Permission denied: '{folders[0]}'"
+    assert healed == again == {"not_followed": said}
+
+
+def test_a_process_that_cannot_be_healed_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it is tried again with the next heal."""
+    refused = [2]
+    limits: list[int] = []
+
+    def may(pid: int, _what: int, _limits: tuple[int, int]) -> None:
+        if pid in refused:
+            raise PermissionError(1, "Operation not permitted")
+        limits.append(pid)
+
+    monkeypatch.setattr(resource, "prlimit", may)
+    squeezes = [Squeeze(f"n{pid}", pid, 0, (1000, 1000), 10) for pid in (1, 2, 3)]
+    one = scene(OwnTarget(), squeezes=squeezes)
+    with pytest.raises(PermissionError):
+        FewFiles().heal(one)
+    first = sorted(limits)
+    refused.clear()
+    healed = FewFiles().heal(one)
+
+    assert (first, healed) == ([1, 3], {})
+    assert sorted(limits) == [1, 2, 3]
 
 
 # ---- processor time
