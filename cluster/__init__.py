@@ -32,6 +32,7 @@ from .clockshim import ShimRefusedError, clock_of
 from .coordinator import Seed, find_cluster, read_envelope_answer, run_init
 from .errors import (
     DamagedError,
+    DamagedKeyringError,
     NotInitialisedError,
     NotLeaderError,
     OverloadedError,
@@ -140,6 +141,7 @@ __all__ = [
     "Contents",
     "Copied",
     "DamagedError",
+    "DamagedKeyringError",
     "Disk",
     "Draft",
     "Entity",

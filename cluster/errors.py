@@ -51,6 +51,10 @@ class DamagedError(StrongroomError):
     """Bytes that must open do not: the file, frame or entry is not what was written."""
 
 
+class DamagedKeyringError(DamagedError):
+    """A folder's file `keyring` is not what was written. The message says what to put in its place."""
+
+
 class WrongKeyError(StrongroomError):
     """An envelope does not open with the given key."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .seams import Disk
 
 KEYRING = "keyring"
+KEYRING_NEXT = f"put a copy of another member's {KEYRING} in its place"  # all members have the same one
 BOOTSTRAP = "bootstrap"
 MAGIC = b"SRBS"
 FORMAT = 1

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .files import KEYRING, read_bootstrap, read_file
+from .errors import DamagedError, DamagedKeyringError
+from .files import KEYRING, KEYRING_NEXT, read_bootstrap, read_file
 from .journal.ballot import write_ballot
 from .journal.ballot_file import BALLOT_NAME
 from .journal.memory import MemoryWriter
@@ -35,12 +36,22 @@ log = logging.getLogger("strongroom.member")
 
 
 def check_readable(disk: Disk) -> None:
-    """Keys may open this folder, or it is empty. Raises DamagedError where none ever will, OSError for no file."""
+    """Keys may open this folder, or it is empty.
+
+    Raises DamagedKeyringError or another DamagedError where none ever will, OSError for no file.
+    """
     read_file(disk, BALLOT_NAME)  # a link or a folder of that name is not "never written"
     read_bootstrap(disk)
     kept = read_file(disk, KEYRING)
-    if kept is not None:
+    if kept is None:
+        return
+    try:
         read_seal(kept)
+    except DamagedError as error:
+        raise DamagedKeyringError(
+            f"{KEYRING}: {error}: {KEYRING_NEXT}, of one that ran as long, and nothing is lost;"
+            " if there is no other member, restore a backup"
+        ) from None
 
 
 def open_files(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -11,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from cluster import (
     DamagedError,
+    DamagedKeyringError,
     FailpointError,
     FolderError,
     ShimRefusedError,
     SinkRefusedError,
 )
 
+from . import garbage
 from .logs import configure
 from .service import Node
 
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("strongroom.node")
 
-DAMAGED_NEXT = "move the folder away and start with an empty one, which the other members fill; or restore a backup"
-GC_THRESHOLDS = (10_000, 20, 1_000_000)  # a full collection would stop the loop: it runs when nothing is served
+DAMAGED_NEXT = (
+    "move the folder away and start with an empty one, which the other members fill (only one member at a time may be"
+    " emptied: wait until it is whole); if there is no other member, restore a backup"
+)
 
 
 def serve(config: Config, read_again: Callable[[], Config] | None = None) -> int:
@@ -70,13 +73,16 @@ def _die_with_parent() -> None:
 
 async def _serve(config: Config, read_again: Callable[[], Config] | None) -> int:
     loop = asyncio.get_running_loop()
-    gc.set_threshold(*GC_THRESHOLDS)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
         node = Node(config)
+        garbage.keep(node)
         await node.start()
+    except DamagedKeyringError as error:  # which says itself what is next: the rest of the folder is worth keeping
+        log.critical("the node cannot start: %s: %s", config.node.data_dir, error)
+        return 1
     except DamagedError as error:
         log.critical("the node cannot start: %s: %s: %s", config.node.data_dir, error, DAMAGED_NEXT)
         return 1

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DamagedError, NotInitialisedError, WrongKeyError
-from ..files import KEYRING, read_file
+from ..files import KEYRING, KEYRING_NEXT, read_file
 from ..keyring.envelope import read_seal
 from ..state.digest import DIGEST_BYTES
 from .becoming import Becoming, Extra, config_of
@@ -186,9 +186,7 @@ def envelopes_of(folders: Mapping[str, Disk]) -> list[tuple[str, bytes]]:
 
 
 def _keyring_damaged(folder: str, error: DamagedError) -> str:
-    return (
-        f"{folder}/{KEYRING}: {error}: put a copy of another member's {KEYRING} in its place, or leave the folder out"
-    )
+    return f"{folder}/{KEYRING}: {error}: {KEYRING_NEXT}, or leave the folder out"
 
 
 async def _why_left_out(sink: Sink) -> str:

@@ -217,14 +217,20 @@ def test_dump_waits_for_no_lock_that_is_a_pipe(run: Any, crafted: Crafted, tmp_p
 
 
 # ---- the folder of a server
+def started(crafted: Crafted, port: int = 1) -> subprocess.CompletedProcess[str]:
+    """A server of the folder, that cannot start: it is over."""
+    words = ("server", "-data", str(crafted.root), "-dev-http", "-listen", f"127.0.0.1:{port}")
+    command = [sys.executable, "-m", "node", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
 @pytest.mark.parametrize("how", [nothing, foreign])
 @pytest.mark.parametrize("file", [KEYRING, BOOTSTRAP, BALLOT_NAME, "profile"])
 def test_a_server_names_the_damaged_folder_and_does_not_start(crafted: Crafted, file: str, how: Damage) -> None:
     """No key would open it: better than one that listens and answers each key with an internal error."""
     damaged(crafted.root / file, how)
     before = {name: data for name, (data, _) in crafted.files().items()}
-    words = ("server", "-data", str(crafted.root), "-dev-http", "-listen", "127.0.0.1:1")
-    done = subprocess.run([sys.executable, "-m", "node", *words], capture_output=True, text=True, check=False)
+    done = started(crafted)
 
     assert done.returncode == 1
     assert "the node cannot start: " in done.stderr
@@ -232,6 +238,31 @@ def test_a_server_names_the_damaged_folder_and_does_not_start(crafted: Crafted, 
     assert "Traceback" not in done.stderr
     assert PLANTED not in done.stderr
     assert {name: data for name, (data, _) in crafted.files().items() if name != "lock"} == before
+
+
+@pytest.mark.parametrize(("file", "is_copied"), [(KEYRING, True), (BOOTSTRAP, False)])
+def test_a_server_empties_no_folder_for_a_keyring(crafted: Crafted, file: str, is_copied: bool) -> None:
+    """All members have the same one, so a copy costs nothing; for anything else the folder is filled anew."""
+    damaged(crafted.root / file, foreign)
+    said = started(crafted).stderr
+
+    assert f"{crafted.root}: " in said
+    assert (f"{KEYRING}: " in said, "put a copy of another member's keyring in its place" in said) == (is_copied,) * 2
+    assert ("move the folder away" in said, "only one member at a time" in said) == (not is_copied,) * 2
+    assert "if there is no other member, restore a backup" in said
+
+
+def test_a_server_whose_keyring_is_copied_gets_further(crafted: Crafted, tmp_path: Path) -> None:
+    """What was said helps: it does not end because of its folder any more, but because its port is taken."""
+    shutil.copy(crafted.root / KEYRING, tmp_path / "copy")
+    damaged(crafted.root / KEYRING, foreign)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = started(crafted, taken.getsockname()[1]).stderr
+        shutil.copy(tmp_path / "copy", crafted.root / KEYRING)
+        further = started(crafted, taken.getsockname()[1]).stderr
+
+    assert (f"{KEYRING}: " in refused, f"{KEYRING}: " in further) == (True, False)
+    assert ("in use" in refused, "in use" in further) == (False, True)
 
 
 # ---- the folders of a new cluster
@@ -342,6 +373,24 @@ def test_certs_wants_an_authority_whose_key_is_its_own(run: Any, authority: Path
 
     assert "is not the key of the certificate" in sentence(mixed, 1, authority / "ca.key")
     assert run(*words).exit_code == 0
+
+
+def test_certs_wants_an_authority_that_may_sign(run: Any, authority: Path, tmp_path: Path) -> None:
+    """A node's own certificate and key are none, though they belong together; nothing is made."""
+    for end in ("pem", "key"):
+        shutil.copy(authority / f"n1.{end}", authority / f"ca.{end}")
+    result = run("operator", "certs", "-out", str(tmp_path / "new"), "-ca", str(authority), "n2=h")
+
+    assert "is no authority's certificate" in sentence(result, 1, authority / "ca.pem")
+    assert not (tmp_path / "new").exists()
+
+
+def test_certs_gives_no_node_the_files_of_the_authority(run: Any, tmp_path: Path) -> None:
+    """And leaves no half of what was asked for."""
+    result = run("operator", "certs", "-out", str(tmp_path / "new"), "n1=h", "ca=h")
+
+    assert "ca.pem and ca.key are the files of the node CA" in sentence(result, 1)
+    assert not (tmp_path / "new").exists()
 
 
 def test_certs_makes_all_or_nothing(run: Any, tmp_path: Path) -> None:
