@@ -12,10 +12,10 @@ import errno
 import hashlib
 import ipaddress
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
 
-from ..errors import DamagedError
+from ..errors import DamagedError, StrongroomError
 from .handshake import HandshakeError
 
 if TYPE_CHECKING:
@@ -25,10 +25,16 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     CaKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    E = TypeVar("E", bound=x509.ExtensionType)
 
 SCHEME = "strongroom://"
 VALID_DAYS = 825
 CA_VALID_DAYS = 3650
+CA_NAME = "ca"  # of its two files
+
+
+class ReservedNameError(StrongroomError):
+    """A node would have the files of the node CA for its own."""
 
 
 def identity_uri(cluster_name: str, node_id: str) -> str:
@@ -90,14 +96,18 @@ def write_certificates(
 ) -> list[Path]:
     """Write `<id>.pem`, `<id>.key` for every node and, unless `ca` (a folder with ca.pem and ca.key) is given, the CA.
 
-    Returns the files written. Raises FileExistsError rather than overwrite one, DamagedError for a CA that is none:
-    then nothing is written.
+    Returns the files written. Raises FileExistsError rather than overwrite one, DamagedError for a CA that is none,
+    ReservedNameError for a node called as the CA's files are: then nothing is written.
     """
     from cryptography.hazmat.primitives import serialization
 
+    if CA_NAME in nodes:  # with a given CA, too: copied beside it, the node's files would replace whom the node trusts
+        raise ReservedNameError(
+            f"a node cannot be called {CA_NAME}: {CA_NAME}.pem and {CA_NAME}.key are the files of the node CA"
+        )
     given = None if ca is None else _read_ca(ca)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in (*(() if given else ("ca",)), *nodes):
+    for name in (*(() if given else (CA_NAME,)), *nodes):
         for path in (out / f"{name}.pem", out / f"{name}.key"):
             if os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
@@ -106,8 +116,8 @@ def write_certificates(
         new_key = _new_key()
         given = new_key, _ca_certificate(new_key, cluster_name)
         written += [
-            _write(out / "ca.pem", given[1].public_bytes(serialization.Encoding.PEM)),
-            _write(out / "ca.key", _pem(new_key)),
+            _write(out / f"{CA_NAME}.pem", given[1].public_bytes(serialization.Encoding.PEM)),
+            _write(out / f"{CA_NAME}.key", _pem(new_key)),
         ]
     ca_key, ca_cert = given
     for node_id, hosts in nodes.items():
@@ -121,27 +131,42 @@ def write_certificates(
 
 
 def _read_ca(folder: Path) -> tuple[CaKey, x509.Certificate]:
-    """Its key and its certificate, which belong together. Raises DamagedError, OSError."""
+    """Its key and its certificate, which belong together and may sign others. Raises DamagedError, OSError."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-    key_data, cert_data = (folder / "ca.key").read_bytes(), (folder / "ca.pem").read_bytes()
+    key_file, cert_file = folder / f"{CA_NAME}.key", folder / f"{CA_NAME}.pem"
+    key_data, cert_data = key_file.read_bytes(), cert_file.read_bytes()
     try:
         key = serialization.load_pem_private_key(key_data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it needs a password
         key = None
     if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
-        raise DamagedError(f"{folder / 'ca.key'} must be the key of the node CA, EC or RSA, PEM, without a password")
+        raise DamagedError(f"{key_file} must be the key of the node CA, EC or RSA, PEM, without a password")
     try:
         certificate = x509.load_pem_x509_certificate(cert_data)
         is_its_own = certificate.public_key() == key.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        raise DamagedError(f"{folder / 'ca.pem'} must be the certificate of the node CA, PEM") from None
+        limits = _extension(certificate, x509.BasicConstraints)
+    except (
+        ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+    ):  # fmt: skip
+        raise DamagedError(f"{cert_file} must be the certificate of the node CA, PEM") from None
     if not is_its_own:
-        raise DamagedError(f"{folder / 'ca.key'} is not the key of the certificate in {folder / 'ca.pem'}")
+        raise DamagedError(f"{key_file} is not the key of the certificate in {cert_file}")
+    if limits is None or not limits.ca:
+        raise DamagedError(f"{cert_file} is no authority's certificate: nobody would accept what its key signs")
     return key, certificate
+
+
+def _extension(certificate: x509.Certificate, kind: type[E]) -> E | None:
+    from cryptography import x509
+
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:
@@ -226,6 +251,12 @@ def _node_certificate(
             names.append(x509.IPAddress(ipaddress.ip_address(host)))
         except ValueError:
             names.append(x509.DNSName(host))
+    # What the CA calls its key, which need not be the hash of it: a verifier compares the two and looks no further.
+    called = _extension(ca_cert, x509.SubjectKeyIdentifier)
+    if called is None:
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    else:
+        authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(called)
     return (
         _builder(node_id[:60], ca_cert.subject, key.public_key(), days)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -233,7 +264,7 @@ def _node_certificate(
         .add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
         )
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+        .add_extension(authority, critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
+import ssl
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from cluster.errors import DamagedError
 from cluster.links.certs import (
+    ReservedNameError,
     certificate_der,
     certificate_expiry,
     certified_identity,
@@ -18,6 +25,7 @@ from cluster.links.certs import (
     write_certificates,
 )
 from cluster.links.handshake import HandshakeError
+from cluster.links.tls import tls_contexts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,3 +95,81 @@ def test_a_key_is_known_by_its_fingerprint_over_renewals(tmp_path: Path) -> None
 
     assert public_key_sha256(n1) == public_key_sha256(n1)
     assert public_key_sha256(n1) != public_key_sha256(n2)
+
+
+# ---- a given authority
+CALLED = b"a name that is no hash"
+
+
+def authority(folder: Path, *extensions: x509.ExtensionType) -> Path:
+    """The folder of a CA that somebody else's tool has made, with exactly these extensions."""
+    folder.mkdir()
+    key = ec.generate_private_key(ec.SECP384R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody's CA")])
+    now = dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - dt.timedelta(hours=1), now + dt.timedelta(days=1)
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+    pem, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
+    (folder / "ca.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(pem))
+    (folder / "ca.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, no_password))
+    return folder
+
+
+def shake_hands(certs: Path, ca_file: Path) -> None:
+    """n1 dials n2, and each has accepted the other's certificate. Raises ssl.SSLError."""
+    n1, n2 = (tls_contexts(str(certs / f"{n}.pem"), str(certs / f"{n}.key"), str(ca_file)) for n in ("n1", "n2"))
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (n1.client.wrap_bio(down, up), n2.server.wrap_bio(up, down, server_side=True))
+    for end in ends * 2:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    for end in ends:
+        end.do_handshake()  # is through
+
+
+@pytest.mark.parametrize("names", [(), (x509.SubjectKeyIdentifier(CALLED),)], ids=["no identifier", "a foreign one"])
+def test_members_accept_each_other_under_any_authority(
+    tmp_path: Path, names: tuple[x509.ExtensionType, ...]
+) -> None:
+    """Whatever it calls its key, which need not be the key's hash."""
+    ca = authority(tmp_path / "ca", x509.BasicConstraints(ca=True, path_length=None), *names)
+    write_certificates(tmp_path / "made", {"n1": [], "n2": []}, ca)
+
+    shake_hands(tmp_path / "made", ca / "ca.pem")
+
+
+def test_members_of_another_authority_are_not_accepted(tmp_path: Path) -> None:
+    """The twin: also if it calls itself and its key the same."""
+    is_ca = x509.BasicConstraints(ca=True, path_length=None)
+    ca, other = (authority(tmp_path / name, is_ca, x509.SubjectKeyIdentifier(CALLED)) for name in ("ca", "other"))
+    write_certificates(tmp_path / "made", {"n1": [], "n2": []}, ca)
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(tmp_path / "made", other / "ca.pem")
+
+
+@pytest.mark.parametrize("limits", [(), (x509.BasicConstraints(ca=False, path_length=None),)], ids=["unsaid", "no"])
+def test_a_certificate_that_may_not_sign_is_no_authority(
+    tmp_path: Path, limits: tuple[x509.ExtensionType, ...]
+) -> None:
+    """What it signed would be accepted by nobody; nothing is made, and the file is named."""
+    ca = authority(tmp_path / "ca", *limits)
+    with pytest.raises(DamagedError) as caught:
+        write_certificates(tmp_path / "made", {"n1": []}, ca)
+
+    assert f"{ca / 'ca.pem'} is no authority's certificate" in str(caught.value)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("is_given", [False, True], ids=["a new authority", "a given one"])
+def test_a_node_cannot_have_the_files_of_the_authority(tmp_path: Path, is_given: bool) -> None:
+    """Before anything is written; a name that only begins with it is a node's."""
+    given = authority(tmp_path / "ca", x509.BasicConstraints(ca=True, path_length=None)) if is_given else None
+    with pytest.raises(ReservedNameError):
+        write_certificates(tmp_path / "made", {"n1": [], "ca": []}, given)
+    assert not (tmp_path / "made").exists()
+
+    assert write_certificates(tmp_path / "made", {"n1": [], "ca-1": []}, given)
