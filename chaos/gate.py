@@ -148,8 +148,10 @@ def _ran(lines: Sequence[str]) -> list[dict[str, Any]]:
 
 def _spoilt(said: dict[str, Any]) -> bool:
     """The run held, but for what it measured in seconds, or could not be told: nothing was found wrong."""
-    if said["code"] in {0, FAILED}:  # a run that broke off says nothing of what it did not see
-        return said["code"] == 0
+    if said["code"] == 0:
+        return True
+    if said["code"] == FAILED:  # a run that broke off says nothing of what it did not see
+        return False
     with contextlib.suppress(OSError, ValueError, KeyError):
         results = json.loads((Path(said["folder"]) / "results.json").read_text(encoding="utf-8"))
         found = {(one["checker"], one["valid"]) for one in results["verdicts"]}
