@@ -235,8 +235,12 @@ class SimMember(SimProcess):
         self.guard(self.replica.transfer_leadership)
         is_whole = self.writer.finish()
         if mode == BUFFERED and (is_whole or self.writer.failed_over_a_file):
-            with contextlib.suppress(OSError, DamagedError):  # as cluster/closing.py
+            try:
                 (mark_stopped if is_whole else mark_lost)(self.disk)
+            except (OSError, DamagedError):  # as cluster/closing.py
+                pass
+            except Ended as ended:  # killed in the middle of its stop
+                power = power or ended.power
         self.crash("stop")
         if mode == BUFFERED and self.writer.failed_over_a_file and not self.alive:
             self.checks.disks.loses_log(self)
