@@ -48,6 +48,8 @@ def initialise(
     def asked() -> Any:
         body = {"secret_shares": shares, "secret_threshold": threshold}
         known = secret.read_text(encoding="ascii").strip() if secret is not None else ""
+        if secret is not None and not known:  # it is being written
+            return None
         headers = {"X-Strongroom-Init-Secret": known} if known else {}
         reply = anonymous.ask("PUT", "sys/init", body, node=first, headers=headers, timeout_s=60.0)
         return reply.body if reply.status == 200 else None

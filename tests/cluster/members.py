@@ -168,7 +168,7 @@ class Members:
         return max(leaders, key=lambda member: member.running.term) if leaders else None
 
     async def leads(self, *names: str) -> Watched:
-        """A leader that everybody follows; one of `names` if any are given."""
+        """A leader that everybody follows and can be told by; one of `names` if any are given."""
 
         def found() -> bool:
             leader = self.leader
@@ -176,6 +176,7 @@ class Members:
                 leader is not None
                 and leader.settings.node_id in (names or self.names)
                 and {member.leader_id for member in self.up.values()} == {leader.settings.node_id}
+                and all(leader.running.connected(name) for name in self.up if name != leader.settings.node_id)
             )
 
         await until(found, f"one of {names or self.names} leads")

@@ -29,6 +29,7 @@ from cluster.links.calls import CallError
 from cluster.links.certs import write_certificates
 from cluster.links.messages import Call, Hello, encode
 from cluster.links.refusals import AGAIN_S, KNOWN_MAX, OTHERS, Refusals
+from cluster.salts import follow_salts
 from cluster.state import records
 from cluster.state.tables import Table
 from node.cluster_seal import CLUSTER_SEAL, ClusterSeal
@@ -174,7 +175,7 @@ async def test_a_salt_that_is_none_ends_no_node(tmp_path: Path, caplog: pytest.L
             return draft, None
 
         await member.write(decide)
-        member._learn_salts(member.view)
+        follow_salts(member.view, member.running.sealer)  # as a start does
 
         assert member.fatal == []  # type: ignore[attr-defined]
         assert set(member.running.sealer._salts) == {3}
