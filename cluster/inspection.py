@@ -30,6 +30,7 @@ from .journal.snapshot_file import FOLDER, parse_name
 from .keyring.keyring import UnknownKeyTermError
 from .keyring.seal import open_envelope
 from .keyring.sealing import Sealer, entry_kind
+from .raft.boot import holds
 from .raft.chassis import CONFIGURATION, NO_OP, TRANSACTION
 from .raft.loading import load_newest
 from .state import records, transaction
@@ -272,3 +273,6 @@ def _wrong_with(log: Recovered, ballot: Ballot, found: tail.Tail, below: str, la
         yield Wrong(DAMAGED, "journal", f"the log begins behind index {log.base[0]}, and no snapshot reaches it")
     if last < ballot.held:
         yield Wrong(DAMAGED, tail.told(found.end), f"the log ends at index {last}, and once reached {ballot.held}")
+    elif below == COVERED and not holds(ballot, log.base, log.entries):
+        why = f"entry {ballot.held} is not the one that was committed: what came back with a lost end is an older one"
+        yield Wrong(DAMAGED, tail.told(found.end), why)

@@ -30,7 +30,8 @@ class Ballot(msgspec.Struct, array_like=True, frozen=True, gc=False):
     init: the opaque promise of the init protocol.
     journal: how the log of this life is kept (modes.py).
     lives: incarnations of this node, the newest ones, this life's last; the first is not later than any left out.
-    held: an index that was committed and on this node's disk: a log that ends before it has lost its end.
+    held, held_term: an entry that was committed and on this node's disk: a log that ends before it, or has another
+    one there, has lost its end. Term 0: whoever wrote the ballot did not say it.
     """
 
     format: int = BALLOT_FORMAT
@@ -48,6 +49,7 @@ class Ballot(msgspec.Struct, array_like=True, frozen=True, gc=False):
     journal: str = "fsync"
     lives: tuple[int, ...] = ()
     held: int = 0
+    held_term: int = 0
 
 
 def next_life(ballot: Ballot, incarnation: int) -> Ballot:

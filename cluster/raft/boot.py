@@ -11,7 +11,8 @@ Invariants
   B4  a log that starts above every snapshot, or does not meet the newest one, gives way to it
   B5  the mode of a life is durable in its ballot, and the former life's clean stop taken away, before it appends; what
       the former mode does not let believe is lost (B2), and a life in memory leaves no log and no snapshot on the disk
-  B6  a log that ends before what the ballot says was held has lost its end, which nothing in it can show
+  B6  a log that ends before what the ballot says was held, or has another entry there, has lost its end, which nothing
+      in it can show: with the end of a file entries come back that had been truncated behind it
 Source: Raft thesis 3.8, 5.1; journal/modes.py.
 """
 
@@ -69,9 +70,11 @@ def open_journal(
     sequence, former = _next_life(disk, wall_ns)
     recovered = _recover(disk, former, segment_bytes)
     base, entries, reset_to, lost = _meet(recovered, former, snapshot)
-    end = entries[-1][0] if entries else base[0]
-    lost = lost or end < former.held or (former.born and not believed(former, boot_id))
-    ballot = msgspec.structs.replace(former, recovering=former.recovering or lost, held=min(former.held, end))
+    lost = lost or not holds(former, base, entries) or (former.born and not believed(former, boot_id))
+    ballot = msgspec.structs.replace(former, recovering=former.recovering or lost)
+    end = entries[-1][:2] if entries else base
+    if end[0] < former.held:
+        ballot = msgspec.structs.replace(ballot, held=end[0], held_term=end[1])
     sequence += 1
     write_ballot(disk, sequence, ballot)
     # Only now is a file of the log changed; and only when it is whole again does the ballot speak of a new one.
@@ -84,6 +87,16 @@ def open_journal(
         drop_all(disk)
         remove_all_snapshots(disk)
     return Opened(ballot, sequence, base, entries, start, reset_to, mode)
+
+
+def holds(ballot: Ballot, base: tuple[int, int], entries: list[tuple[int, int, bytes]]) -> bool:
+    """B6. What lies below the base was applied before it was cut off."""
+    at = ballot.held - base[0]
+    if at > len(entries):
+        return False
+    if at < 0 or not ballot.held_term:
+        return True
+    return (entries[at - 1][1] if at else base[1]) == ballot.held_term
 
 
 def _recover(disk: Disk, former: Ballot, segment_bytes: int) -> Recovered:

@@ -67,7 +67,7 @@ class DurableLog(Journal):
         self._promise_sequence = 0  # of the newest ballot that says something new, and not only what is remembered
         self._incarnation_sequence = 0  # of the ballot that first held a new incarnation
         self.known = dict(self.ballot.peers)  # member → (incarnation, term, index); every ballot that is written has it
-        self.held = self.ballot.held  # so has this
+        self.held, self.held_term = self.ballot.held, self.ballot.held_term  # so have these
         if opened.reset_to is not None:
             self.reset(*opened.reset_to)
 
@@ -180,7 +180,8 @@ class DurableLog(Journal):
     # ---- ballot
     def write_ballot(self, **fields: Any) -> None:
         """The ballot with `fields` changed is handed to the writer."""
-        self.ballot = msgspec.structs.replace(self.ballot, peers=dict(self.known), held=self.held, **fields)
+        known = {"peers": dict(self.known), "held": self.held, "held_term": self.held_term}
+        self.ballot = msgspec.structs.replace(self.ballot, **known, **fields)
         self.ballot_sequence += 1
         if fields:
             self._promise_sequence = self.ballot_sequence
@@ -200,7 +201,8 @@ class DurableLog(Journal):
 
     def hold(self, index: int) -> None:
         """The index is committed and on this disk: no later life may begin with less and take itself for whole."""
-        self.held = max(self.held, index)
+        if index > self.held:
+            self.held, self.held_term = index, self.term_at(index) or 0
 
     def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803 - the library's names
         """Term and vote go to the ballot; what must wait for it waits in election.py."""

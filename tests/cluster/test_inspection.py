@@ -291,6 +291,16 @@ def test_a_log_that_is_gone_or_shorter_than_it_was_is_damage(crafted: Crafted) -
     assert wrong(crafted) == [("damaged", "journal")]
 
 
+@pytest.mark.parametrize(("held_term", "expected"), [(1, []), (0, []), (2, ["damaged"])])
+def test_an_entry_that_is_not_the_one_that_was_held_is_damage(
+    crafted: Crafted, held_term: int, expected: list[str]
+) -> None:
+    """Its term says so, if the ballot knows it."""
+    crafted.vote(held=2, held_term=held_term)
+
+    assert [what for what, _ in wrong(crafted.close())] == expected
+
+
 def test_a_log_that_the_ballot_does_not_know_is_damage(crafted: Crafted) -> None:
     """The ballot was lost, and made anew."""
     crafted.vote(born=False)

@@ -157,7 +157,9 @@ class Life:
         first = max(self.log.base_index, self._covered, self.log.held) + 1
         if first <= self.log.last_index:
             index = self._rng.randint(first, self.log.last_index)
+            self.log.setCurrentTerm(self._term + 1, None)  # only what a later leader appends there truncates a log
             self.log.deleteEntriesFrom(index - self.log.base_index)
+            self._append()
 
     def _vote(self) -> None:
         rng, log = self._rng, self.log

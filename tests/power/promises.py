@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from cluster.seams import Disk
 
 SEGMENT_BYTES = 12 * 4096
-FOR_EVER = ("term", "vote", "recovering", "sealed_by_operator", "peers", "held", "init", "cluster_id")  # of a ballot
+FOR_EVER = (
+    "term", "vote", "recovering", "sealed_by_operator", "peers", "held", "held_term", "init", "cluster_id",
+)  # fmt: skip
+"""What a later ballot of the same node says, too, unless it was asked to say something else."""
 Place = tuple[int, int]
 
 

@@ -179,9 +179,18 @@ def judge_start(node: Node, folder: Path) -> bool:
     now = read_ballot(disk)
     if opened.ballot.recovering and now is not None and now[1].recovering:
         return True
-    if (opened.base, opened.entries) != promises.log(promises.handed_over):
+    if not _same((opened.base, opened.entries), promises.log(promises.handed_over)):
         raise SilentlyWrongError(f"{len(opened.entries)} entries behind {opened.base}")
     return damaged
+
+
+def _same(found: tuple[Place, list[Entry]], true: tuple[Place, list[Entry]]) -> bool:
+    """Entries that a snapshot made needless may be there once more: that they go may have been a log's last word."""
+    (index, term), entries = true
+    at = index - found[0][0]
+    if at <= 0 or at > len(found[1]):
+        return found == true
+    return (found[1][at - 1][1], found[1][at:]) == (term, entries)
 
 
 def readable_snapshots(disk: SystemDisk, promises: Promises) -> tuple[list[Place], bool]:

@@ -81,7 +81,7 @@ def test_a_value_that_does_not_fit_is_refused() -> None:
         ballot_file.encode_slot(1, fits + b"x")
 
 
-@pytest.mark.parametrize("name", ["ballot.json", "ballot-lives.json", "ballot-held.json"])
+@pytest.mark.parametrize("name", ["ballot.json", "ballot-lives.json", "ballot-held.json", "ballot-held-term.json"])
 def test_a_golden_ballot_opens_for_ever(name: str) -> None:
     """Those of earlier versions, which lack the last fields, and that of this one, which still writes these bytes."""
     golden = json.loads((GOLDEN / name).read_text())
@@ -91,9 +91,10 @@ def test_a_golden_ballot_opens_for_ever(name: str) -> None:
     assert decoded is not None
     ballot = decode_ballot(decoded[1])
     read = json.loads(msgspec.json.encode(msgspec.structs.asdict(ballot)))
-    assert (decoded[0], read) == (golden["sequence"], {"journal": "fsync", "lives": [], "held": 0} | golden["ballot"])
+    added = {"journal": "fsync", "lives": [], "held": 0, "held_term": 0}
+    assert (decoded[0], read) == (golden["sequence"], added | golden["ballot"])
     written = ballot_file.encode_slot(golden["sequence"], encode_ballot(ballot))
-    assert (written == slot) is ("held" in golden["ballot"])
+    assert (written == slot) is ("held_term" in golden["ballot"])
 
 
 def test_an_older_ballot_lacks_fields_and_a_newer_one_has_more() -> None:
