@@ -165,7 +165,8 @@ class Site:
         return [server for server in self.servers if not server.leads]
 
     async def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
-        """As root, at the leader."""
+        """As root, at the leader, once there is one."""
+        await until(lambda: any(server.leads for server in self.servers), "a node leads")
         return await self.leader.ask(method, path, body, **({"token": self.token} | options))
 
     async def must(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cluster import Member, UnknownOutcomeError, rekey
+from cluster import Member, UnknownOutcomeError, rekey, rekeying
 from node import rekey as rekey_room
 from node.rekey import FINISHED
 from tests.node.flow_site import Reply, Site, running, start_server, until
@@ -226,9 +226,11 @@ async def test_an_unknown_rekey_whose_record_fails_is_still_said_to_be_unknown(
         async def fails(*_: Any) -> bool:
             return False
 
-        monkeypatch.setattr(node.member, "write", unknown)
-        monkeypatch.setattr(node.flow._audit, "response", fails)
-        reply = await site.ask("PUT", f"{ROTATE}/update", {"key": site.shares[0], "nonce": nonce})
+        with monkeypatch.context() as patch:
+            patch.setattr(rekeying, "USED_S", 0.01)
+            patch.setattr(node.member, "write", unknown)
+            patch.setattr(node.flow._audit, "response", fails)
+            reply = await site.ask("PUT", f"{ROTATE}/update", {"key": site.shares[0], "nonce": nonce})
 
         assert (reply.status, reply.json.get("applied"), "data" in reply.json) == (500, "unknown", False)
 
