@@ -88,7 +88,7 @@ class Member(Serving):
         self._child: ChildWriter | None = None
         self._writer: WriterHandle | None = None  # the child, or what stands before it
         self._changing = asyncio.Lock()  # one start, or one end, at a time
-        self._seal: asyncio.Task[None] | None = None
+        self._seal_task: asyncio.Task[None] | None = None
         self._to_mark = False  # that an operator sealed
         self._lock_fd: int | None = None
 
@@ -324,17 +324,17 @@ class Member(Serving):
         Who comes while another seals waits for the same end: before it the ballot is the journal's to write.
         """
         self._to_mark = self._to_mark or by_operator
-        if self._seal is None:
-            self._seal = asyncio.get_running_loop().create_task(self._sealed())
-        await asyncio.shield(self._seal)
+        if self._seal_task is None:
+            self._seal_task = asyncio.get_running_loop().create_task(self._carry_out_seal())
+        await asyncio.shield(self._seal_task)
 
-    async def _sealed(self) -> None:
+    async def _carry_out_seal(self) -> None:
         try:
             await self._leave()
             if self._to_mark and (found := read_ballot(self.disk)) is not None:
                 write_ballot(self.disk, found[0] + 1, msgspec.structs.replace(found[1], sealed_by_operator=True))
         finally:  # the keys are gone, whatever the disk says: all around hear of it
-            self._seal, self._to_mark = None, False
+            self._seal_task, self._to_mark = None, False
             if self.links is not None:
                 self.links.drop_all()
             self.on_sealed()

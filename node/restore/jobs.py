@@ -242,4 +242,3 @@ def free_folders(paths: Sequence[Path], profile: str) -> Iterator[list[Disk]]:
             except FolderError as error:
                 raise FolderError(f"{path}: {error}") from None
         yield disks
-

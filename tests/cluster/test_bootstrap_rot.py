@@ -19,6 +19,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+async def refused(folder: Path, error: type[Exception], match: str | None = None) -> None:
+    """A member does not start there."""
+    member = a_member(folder)
+    with pytest.raises(error, match=match):
+        await member.start()
+    await member.stop()
+
+
+async def opens(folder: Path, root_key: bytes) -> bool:
+    """A member starts there, and its key opens it."""
+    member = a_member(folder)
+    await member.start()
+    try:
+        await member.open_with(open_envelope(bytearray(root_key), member.envelope))
+        return not member.sealed
+    finally:
+        await member.stop()
+
+
 @pytest.mark.parametrize("field", ["generation", "entry"])
 async def test_a_member_does_not_open_with_another_generation_or_entry(tmp_path: Path, field: str) -> None:
     """Else no snapshot would open, and the member would take its own log for lost. It opens when put right."""
@@ -56,19 +75,10 @@ async def test_a_member_does_not_start_with_files_that_no_key_opens(
     file = tmp_path / name
     true = file.read_bytes()
     file.write_bytes(rot(true))
-    refused = a_member(tmp_path)
-    with pytest.raises(DamagedError):
-        await refused.start()
-    await refused.stop()
+    await refused(tmp_path, DamagedError)
     file.write_bytes(true)
-    member = a_member(tmp_path)
-    await member.start()
-    try:
-        await member.open_with(open_envelope(bytearray(root_key), member.envelope))
 
-        assert not member.sealed
-    finally:
-        await member.stop()
+    assert await opens(tmp_path, root_key)
 
 
 @pytest.mark.parametrize("stands_there", ["folder", "link"])
@@ -81,17 +91,8 @@ async def test_a_member_does_not_take_what_is_no_file_for_a_ballot_never_written
     ballot, kept = tmp_path / BALLOT_NAME, tmp_path / "kept"
     ballot.rename(kept)
     ballot.mkdir() if stands_there == "folder" else ballot.symlink_to(tmp_path / "nowhere")
-    refused = a_member(tmp_path)
-    with pytest.raises(OSError, match=BALLOT_NAME):
-        await refused.start()
-    await refused.stop()
+    await refused(tmp_path, OSError, match=BALLOT_NAME)
     ballot.rmdir() if stands_there == "folder" else ballot.unlink()
     kept.rename(ballot)
-    member = a_member(tmp_path)
-    await member.start()
-    try:
-        await member.open_with(open_envelope(bytearray(root_key), member.envelope))
 
-        assert not member.sealed
-    finally:
-        await member.stop()
+    assert await opens(tmp_path, root_key)

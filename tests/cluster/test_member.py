@@ -134,7 +134,7 @@ async def test_a_seal_whose_journal_or_hand_over_fails_leaves_no_keys(
 
         assert not any(unsealed.root_key)
         assert (member.unsealed, member.replica, member.values, sealed) == (None, None, None, [True])
-        assert (member._changing.locked(), member._seal) == (False, None)
+        assert (member._changing.locked(), member._seal_task) == (False, None)
 
 
 async def test_who_seals_while_another_does_waits_for_the_same_end(

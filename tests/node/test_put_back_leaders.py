@@ -98,6 +98,20 @@ async def test_a_node_that_knows_no_leader_says_so(site: Site, path: str) -> Non
         deposing.end()
 
 
+def depose_at_barrier(monkeypatch: pytest.MonkeyPatch, deposing: Deposing) -> None:
+    """The next read barrier of the leader holds, and right behind it another node leads."""
+    member = deposing.server.node.member
+    former = member.read_barrier
+
+    async def barrier() -> int:
+        index = await former()
+        monkeypatch.undo()
+        await deposing.begin()
+        return index
+
+    monkeypatch.setattr(member, "read_barrier", barrier)
+
+
 @every
 async def test_a_follower_that_knows_no_leader_says_so(site: Site, path: str) -> None:
     """There is nobody to send the client to; and nothing is forwarded, as a body that is read here has none there."""
@@ -115,16 +129,8 @@ async def test_a_leader_that_is_deposed_while_the_request_is_judged_says_so(
 ) -> None:
     """It does not say of what was sent what only a leader can, and does not read it."""
     data, deposing = await saved(site), Deposing(site.leader)
-    member, body = deposing.server.node.member, BODIES[name](data)
-    former = member.read_barrier
-
-    async def barrier() -> int:
-        index = await former()
-        monkeypatch.undo()
-        await deposing.begin()
-        return index
-
-    monkeypatch.setattr(member, "read_barrier", barrier)
+    body = BODIES[name](data)
+    depose_at_barrier(monkeypatch, deposing)
     try:
         reply = await put_back(site, b"", path, deposing.server, **body)
     finally:
@@ -141,16 +147,7 @@ async def test_a_token_of_few_uses_is_not_blamed_for_a_leader_that_is_gone(
     """Only a leader can take its use, and there is none: 503, and it still has it."""
     token, _ = await site.new_token((PATH, "update sudo"), ("auth/token/lookup-self", "read"), num_uses=2)
     data, deposing = await saved(site), Deposing(site.leader)
-    member = deposing.server.node.member
-    former = member.read_barrier
-
-    async def barrier() -> int:
-        index = await former()
-        monkeypatch.undo()
-        await deposing.begin()
-        return index
-
-    monkeypatch.setattr(member, "read_barrier", barrier)
+    depose_at_barrier(monkeypatch, deposing)
     try:
         reply = await put_back(site, data, server=deposing.server, token=token)
     finally:
