@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from .check.bands import bands, breaks_quorum, end_of_load_ns, is_healed
+from .check.bands import bands, breaks_quorum, effects, end_of_load_ns, is_healed
 from .check.live import gaps, read_gaps
 from .check.words import is_write, quantile
 
@@ -55,8 +55,8 @@ class Collection:
                 self.violations.append(f"{run.path.name}: {one['checker']}: {one['summary']}")
         self.skipped.update(run.facts.get("skipped", {}))
         self.operations.update(one.outcome for one in run.operations)
-        for fault in run.faults:
-            took = fault.effect.get("took_effect") is True
+        for _, fault, effect in effects(run):
+            took = effect.get("took_effect") is True
             (self.faults if took else self.without_effect)[fault.name] += 1
         if scenario.get("at_once", 1) == 1:
             for label, kind, seconds_ in measured(run):

@@ -1,4 +1,4 @@
-"""`python -m chaos.gate --night`: every scenario on every target that can run it, and what they measured.
+"""`python -m chaos.gate --night`: scenarios on every target of processes that can run them, and what they measured.
 
 One JSON file with every number, rewritten after each run, so that an interrupted night is not lost, and beside it a
 Markdown table for docs/verification.md. Runs that held are removed, the others stay.

@@ -46,6 +46,13 @@ def fault_numbers(events: Iterable[Event]) -> list[int]:
     return list(found)
 
 
+def effects(run: RunFolder) -> Iterator[tuple[int, Fault, dict[str, Any]]]:
+    """(number, fault, what it did): of one that was never healed by itself, also what its heal at the end said."""
+    unhealed = run.facts.get("unhealed", {})
+    for number, fault in zip(fault_numbers(run.events), run.faults, strict=True):
+        yield number, fault, {**unhealed.get(str(number), {}), **fault.effect}
+
+
 def bands(run: RunFolder) -> Iterator[Band]:
     """Every fault of the run."""
     budgets: dict[str, float] = run.facts.get("write_gap_s", {})

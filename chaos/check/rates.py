@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from .bands import fault_numbers
+from .bands import effects
 from .base import Verdict, held, unknown
 from .words import is_final
 
@@ -109,10 +109,8 @@ def _without_end(run: RunFolder) -> list[str]:
 
 
 def _without_effect(run: RunFolder) -> list[str]:
-    unhealed = run.facts.get("unhealed", {})
     why = []
-    for number, fault in zip(fault_numbers(run.events), run.faults, strict=True):
-        effect = {**unhealed.get(str(number), {}), **fault.effect}
+    for number, fault, effect in effects(run):
         if effect.get("took_effect") is not True:
             why.append(f"fault {number} ({fault.name}) took no effect" + _error(effect))
         if effect.get("not_healed"):

@@ -191,7 +191,7 @@ class FewFiles:
             for one in squeezes:
                 stack.callback(one.undo)  # all of them, even if one raises
         errors = "; ".join(one.error for one in squeezes if one.error)
-        return {"not_followed": errors} if errors else {}
+        return {"not_followed": errors, "took_effect": False} if errors else {}
 
 
 def limit_for(taken: set[int], spare: int) -> int:

@@ -94,8 +94,8 @@ def test_runs_are_told_by_what_did_not_hold(tmp_path: Path) -> None:
     line = json.dumps({"scenario": "s", "seed": 4, "target": "local", "code": 1, "why": "", "folder": str(folder)})
     outcome = perform(step(f"print({line!r}); raise SystemExit(1)"), tmp_path / "log")
 
-    assert (outcome.code, outcome.folders) == (1, [folder])
-    assert outcome.told == "s, seed 4: live violated: a gap"
+    assert (outcome.code, outcome.folders) == (1, [folder, folder])  # it was run twice
+    assert outcome.told == "; ".join(["s, seed 4: live violated: a gap"] * 2)
 
 
 SPOILT = """
@@ -104,6 +104,7 @@ seed, folder = int(sys.argv[sys.argv.index("--seed") + 1]), pathlib.Path(ROOT)
 folder.mkdir(exist_ok=True)
 bad = seed == 4
 verdicts = [{"checker": CHECKER, "valid": VALID if bad else "held", "summary": "so"}]
+verdicts += [{"checker": "acked", "valid": "unknown", "summary": "too"}] if bad and ALSO else []
 (folder / "results.json").write_text(json.dumps({"verdicts": verdicts}))
 said = {"scenario": "s", "seed": seed, "target": "local", "code": bad * CODE, "why": "", "folder": str(folder)}
 print(json.dumps(said))
@@ -112,20 +113,22 @@ sys.exit(bad * CODE)
 
 
 @pytest.mark.parametrize(
-    ("checker", "valid", "first", "code", "seed"),
-    [("live", "violated", 1, 0, 5), ("recover", "violated", 1, 0, 5), ("rates", "unknown", 2, 0, 5),
-     ("wgl", "unknown", 2, 0, 5), ("witness", "violated", 1, 1, 4), ("wgl", "unknown", FAILED, FAILED, 4)],
+    ("checker", "valid", "also", "first", "code"),
+    [("live", "violated", False, 1, 0), ("recover", "violated", False, 1, 0), ("rates", "unknown", False, 2, 0),
+     ("wgl", "unknown", True, 2, 0), ("witness", "violated", False, 1, 1), ("recover", "violated", True, 1, 1),
+     ("wgl", "unknown", False, FAILED, FAILED)],
 )  # fmt: skip
 def test_what_did_not_hold_for_its_time_alone_or_could_not_be_told_is_run_once_more(
-    tmp_path: Path, checker: str, valid: str, first: int, code: int, seed: int
+    tmp_path: Path, checker: str, valid: str, also: bool, first: int, code: int
 ) -> None:
     """With another seed: a busy machine is no violation twice. A violation of safety, or a broken off run, stays."""
     program = SPOILT.replace("ROOT", repr(str(tmp_path / "run"))).replace("CHECKER", repr(checker))
-    program = program.replace("VALID", repr(valid)).replace("CODE", str(first))
+    program = program.replace("VALID", repr(valid)).replace("CODE", str(first)).replace("ALSO", str(also))
     outcome = perform(Step("one", ("-c", program, "--seed", "4"), 30), tmp_path / "log")
 
     assert outcome.code == code
-    assert outcome.told.startswith(f"s, seed {seed}: ")
+    assert outcome.told.startswith("s, seed 4: ")
+    assert ("; s, seed 5: " in outcome.told, len(outcome.folders)) == ((True, 2) if code == 0 else (False, 1))
 
 
 SIMULATED = """

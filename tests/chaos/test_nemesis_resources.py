@@ -423,7 +423,7 @@ def test_a_process_that_cannot_be_followed_is_said_and_the_others_are(monkeypatc
         again = FewFiles().heal(one)
 
     said = f"n1: PermissionError: [Errno 13] Permission denied: '{folders[0]}'"
-    assert healed == again == {"not_followed": said}
+    assert healed == again == {"not_followed": said, "took_effect": False}
 
 
 def test_a_process_that_cannot_be_healed_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
