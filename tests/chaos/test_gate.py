@@ -263,6 +263,17 @@ def test_a_night_adds_up(told_run: Callable[..., RunFolder]) -> None:
     assert rows[3].endswith("| - |")
 
 
+def test_a_fault_that_is_healed_only_at_the_end_counts_with_its_effect(tmp_path: Path) -> None:
+    """What its heal said stands in the facts; its twin said nothing."""
+    story = Story().op("write", "k", "v", at=(10, 15))
+    story.fault("isolate", ("n1",), 20, None, leader="n1").fault("isolate", ("n2",), 30, None, leader="n1")
+    story.facts["unhealed"] = {"0": {"took_effect": True}}
+    collection = Collection()
+    collection.add(story.run(tmp_path), 1.0)
+
+    assert (collection.faults, collection.without_effect) == ({"isolate": 1}, {"isolate": 1})
+
+
 def test_faults_that_overlap_give_no_times(told_run: Callable[..., RunFolder]) -> None:
     """They count as faults: DI2."""
     collection = Collection()
