@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("--rotate", type=int, default=0, help="so many, other ones each day")
     parser.add_argument("--twins", action="store_true", help="and the product as it is, in the same scenarios")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--write", action="store_true", help="write the table to its file")
+    parser.add_argument("--write", action="store_true", help="write their lines of the table to its file")
     said = parser.parse_args()
     names = list(said.only or MUTANTS)
     if said.rotate:
@@ -99,7 +99,8 @@ def main() -> int:
             lines.append(line)
             print(line, flush=True)
     if said.write:
-        CAUGHT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        known = {line.split()[0]: line for line in [*CAUGHT.read_text(encoding="utf-8").splitlines(), *lines]}
+        CAUGHT.write_text("".join(known[name] + "\n" for name in MUTANTS if name in known), encoding="utf-8")
     missed = [line.split()[0] for line in lines if " MISSED " in line]
     print(f"{len(names) - len(missed)} of {len(names)} caught" + "; missed: " * bool(missed) + ", ".join(missed))
     return 1 if bad else 0
